@@ -1,0 +1,107 @@
+"""The exceptions a user can cause, and the one place that turns them into exit codes.
+
+Every :class:`FlmdError` prints as one line: where, what, what was expected, what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+
+class FlmdError(Exception):
+    """Something the user can mend. ``str(error)`` is one line.
+
+    Parameters
+    ----------
+    what : what is wrong, naming the value that was found.
+    where : file, line, element, row or key; printed first.
+    expected : what would have been right.
+    hint : what to do now.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self, what: str, *, where: str | None = None, expected: str | None = None, hint: str | None = None
+    ) -> None:
+        self.what, self.where, self.expected, self.hint = what, where, expected, hint
+        text = f"{where}: {what}" if where else what
+        if expected:
+            text += f"; expected {expected}"
+        if hint:
+            text += f"; {hint}"
+        super().__init__(" ".join(text.split()))
+
+    def __reduce__(self) -> tuple[Callable[..., FlmdError], tuple[object, ...]]:
+        """Pickle by field, so that an error crosses a process boundary whole."""
+        return _rebuild, (type(self), self.what, self.where, self.expected, self.hint)
+
+
+def _rebuild(
+    kind: type[FlmdError], what: str, where: str | None, expected: str | None, hint: str | None
+) -> FlmdError:
+    return kind(what, where=where, expected=expected, hint=hint)
+
+
+class InputError(FlmdError):
+    """An annotation, image or archive that cannot be used."""
+
+
+class ParamsError(FlmdError):
+    """params.yaml or a command-line option says something impossible."""
+
+
+class SourceError(FlmdError):
+    """Raw data that cannot be had: no answer, wrong digest, licence not accepted."""
+
+
+class StoreError(FlmdError):
+    """An HDF5 file that is not a store this version can read, or cannot be written."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of any exception on one line, with its type when it has no text."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def run(function: Callable[[], object], *, debug: bool | None = None) -> int:
+    """Call ``function`` and return the exit code a shell should see.
+
+    0: it returned. 2: a :class:`FlmdError`, or a full or read-only disk. 1: any other failure of
+    the program. 130: interrupted. The message goes to stderr as one line; ``debug`` (or the
+    environment variable ``FLMD_DEBUG=1``) prints the traceback as well.
+    """
+    if debug is None:
+        debug = os.environ.get("FLMD_DEBUG", "") not in ("", "0")
+    try:
+        function()
+    except FlmdError as error:
+        return _report(error, str(error), error.exit_code, debug)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except OSError as error:
+        return _report(error, os_error_message(error), 2, debug)
+    except Exception as error:
+        text = f"{type(error).__name__}: {one_line(error)} (a failure of flmd; run with --debug for the trace)"
+        return _report(error, text, 1, debug)
+    return 0
+
+
+def os_error_message(error: OSError) -> str:
+    """One line for an operating-system error: which file, what, what to do."""
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{where}the disk is full; free some space and run again, nothing half-written was kept"
+    return f"{where}{error.strerror or one_line(error)}"
+
+
+def _report(error: BaseException, text: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    print(f"error: {text}", file=sys.stderr)
+    return code

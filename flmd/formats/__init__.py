@@ -1,0 +1,98 @@
+"""Annotation formats: a registry of readers and writers behind one small interface.
+
+Built-in formats are one module and one line of ``BUILT_IN`` each; others come from installed packages
+through the entry-point group ``flmd.formats``. A broken plugin is reported and left out.
+"""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from flmd.errors import InputError, ParamsError, one_line
+from flmd.formats.base import Detection, Format, WriteReport
+from flmd.tree import FileTree
+
+__all__ = ["BUILT_IN", "Detection", "Format", "WriteReport", "broken", "choose", "detect", "get", "names"]
+
+BUILT_IN = {
+    "dlib-xml": "flmd.formats.dlib_xml:DlibXml",
+    "youtube-faces-csv": "flmd.formats.youtube_faces_csv:YouTubeFacesCsv",
+}
+
+
+@cache
+def _registry() -> tuple[dict[str, Format], dict[str, str]]:
+    """All formats by name, and the plugins that could not be loaded with the reason."""
+    formats: dict[str, Format] = {}
+    failed: dict[str, str] = {}
+    for name, path in BUILT_IN.items():
+        module, _, attribute = path.partition(":")
+        formats[name] = getattr(import_module(module), attribute)()
+    for entry in entry_points(group="flmd.formats"):
+        if entry.name in formats:
+            failed[entry.name] = "a format of this name exists already"
+            continue
+        try:
+            plugin = entry.load()()
+            if not isinstance(plugin, Format):
+                raise TypeError(f"{entry.value} is not a flmd.formats.Format")  # noqa: TRY301
+        except Exception as error:
+            failed[entry.name] = f"{type(error).__name__}: {one_line(error)}"
+        else:
+            formats[entry.name] = plugin
+    return formats, failed
+
+
+def names() -> list[str]:
+    """Names of all usable formats, built-in first."""
+    return list(_registry()[0])
+
+
+def broken() -> dict[str, str]:
+    """Plugins that could not be loaded: name -> reason."""
+    return dict(_registry()[1])
+
+
+def get(name: str) -> Format:
+    """The format of that name; ParamsError that names the nearest one otherwise."""
+    formats, failed = _registry()
+    if name in formats:
+        return formats[name]
+    if name in failed:
+        raise ParamsError(f"format {name!r} comes from a plugin that does not load: {failed[name]}")
+    near = difflib.get_close_matches(name, formats, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else None
+    raise ParamsError(f"unknown format {name!r}", expected="one of " + ", ".join(formats), hint=hint)
+
+
+def detect(tree: FileTree) -> dict[str, Detection]:
+    """What each format says of a tree, by name."""
+    return {name: fmt.detect(tree) for name, fmt in _registry()[0].items()}
+
+
+def choose(tree: FileTree, name: str | None = None) -> tuple[Format, Detection]:
+    """The format to read a tree with: the named one, or the only one that fits.
+
+    Raises
+    ------
+    InputError : none fits (each format's unmet requirement is named), or several do (they are listed).
+    """
+    if name is not None:
+        fmt = get(name)
+        found = fmt.detect(tree)
+        if not found.fits:
+            raise InputError(f"not {name}: {found.why}", where=tree.origin)
+        return fmt, found
+    found_by_name = detect(tree)
+    fitting = [n for n, found in found_by_name.items() if found.fits]
+    if len(fitting) == 1:
+        return get(fitting[0]), found_by_name[fitting[0]]
+    if fitting:
+        raise InputError(
+            f"several formats fit: {', '.join(fitting)}", where=tree.origin, hint="choose one with --from"
+        )
+    reasons = "; ".join(f"{n}: {found.why}" for n, found in found_by_name.items())
+    raise InputError(f"no known format fits ({reasons})", where=tree.origin)

@@ -1,0 +1,183 @@
+"""Boxes and 2x3 affine matrices, applied alike to images and to points.
+
+Pixels: the centre of the top-left pixel is (0, 0), so a W x H image covers [-0.5, W - 0.5] across.
+A box (x, y, width, height) covers the pixels x ... x + width - 1: its centre is x + (width - 1) / 2.
+Affine matrices map (x, y) column vectors: ``p' = A @ (x, y, 1)``; float64, shape (2, 3) or (N, 2, 3).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def apply(affine: ArrayLike, points: ArrayLike) -> Array:
+    """Map points by affine matrices.
+
+    Parameters
+    ----------
+    affine : (2, 3) for all points, or (N, 2, 3), one for each face of ``points``.
+    points : (..., 2), or (N, K, 2) with (N, 2, 3). NaN stays NaN.
+
+    Returns
+    -------
+    float64, the shape of ``points``.
+    """
+    a = np.asarray(affine, dtype=np.float64)
+    p = np.asarray(points, dtype=np.float64)
+    if a.ndim == 2:
+        return np.asarray(p @ a[:, :2].T + a[:, 2])
+    return np.asarray(np.einsum("nij,nkj->nki", a[:, :, :2], p) + a[:, None, :, 2])
+
+
+def compose(outer: ArrayLike, inner: ArrayLike) -> Array:
+    """The matrix that applies ``inner`` first and ``outer`` then; (2, 3) or (N, 2, 3) each."""
+    o = np.asarray(outer, dtype=np.float64)
+    i = np.asarray(inner, dtype=np.float64)
+    linear = o[..., :, :2] @ i[..., :, :2]
+    offset = (o[..., :, :2] @ i[..., :, 2:])[..., 0] + o[..., :, 2]
+    return np.concatenate([linear, offset[..., None]], axis=-1)
+
+
+def invert(affine: ArrayLike) -> Array:
+    """The inverse of (2, 3) or (N, 2, 3) matrices; ``numpy.linalg.LinAlgError`` when singular."""
+    a = np.asarray(affine, dtype=np.float64)
+    linear = np.linalg.inv(a[..., :, :2])
+    offset = -(linear @ a[..., :, 2:])
+    return np.concatenate([linear, offset], axis=-1)
+
+
+def scale_of(affine: ArrayLike) -> Array:
+    """How much lengths grow, sqrt(|det|): a float64 scalar array or (N,)."""
+    a = np.asarray(affine, dtype=np.float64)
+    return np.asarray(np.sqrt(np.abs(np.linalg.det(a[..., :, :2]))))
+
+
+def resize_affine(scale_x: float, scale_y: float | None = None) -> Array:
+    """Scaling an image by ``s`` moves a point to ``(x + 0.5) s - 0.5``."""
+    sy = scale_x if scale_y is None else scale_y
+    return np.array([[scale_x, 0, 0.5 * scale_x - 0.5], [0, sy, 0.5 * sy - 0.5]])
+
+
+def mirror_affine(width: float) -> Array:
+    """Mirroring an image of that width: x' = W - 1 - x."""
+    return np.array([[-1.0, 0, width - 1], [0, 1.0, 0]])
+
+
+def box_centre(box: ArrayLike) -> Array:
+    """(..., 2) centres of (..., 4) boxes, pixels."""
+    b = np.asarray(box, dtype=np.float64)
+    return np.asarray(b[..., :2] + (b[..., 2:] - 1) / 2)
+
+
+def box_side(box: ArrayLike) -> Array:
+    """(...,) longer side of (..., 4) boxes, pixels: the side of the square that holds the box."""
+    return np.asarray(np.asarray(box, dtype=np.float64)[..., 2:].max(axis=-1))
+
+
+def box_of_points(points: ArrayLike) -> Array:
+    """The smallest box around the labelled points of one face.
+
+    Parameters
+    ----------
+    points : (K, 2) pixels; NaN points are left out.
+
+    Returns
+    -------
+    (4,) float64 x, y, width, height: x and y of the outermost points, and the pixels they span
+    (``max - min + 1``); NaN throughout when no point is labelled.
+    """
+    p = np.asarray(points, dtype=np.float64)
+    p = p[~np.isnan(p).any(axis=-1)]
+    if not len(p):
+        return np.full(4, np.nan)
+    low, high = p.min(axis=0), p.max(axis=0)
+    return np.concatenate([low, high - low + 1])
+
+
+def mirror_box(box: ArrayLike, width: float) -> Array:
+    """(..., 4) boxes in an image of that width after mirroring: x' = W - x - w."""
+    b = np.array(box, dtype=np.float64)
+    b[..., 0] = width - b[..., 0] - b[..., 2]
+    return b
+
+
+def square_crop(box: ArrayLike, zoom: ArrayLike, size: int) -> Array:
+    """From image pixels to a square crop around boxes; never squashed, the longer side decides.
+
+    Parameters
+    ----------
+    box : (4,) or (N, 4) x, y, width, height in pixels.
+    zoom : side of the crop over the box's longer side; a number or (N,).
+    size : side of the crop in its own pixels.
+
+    Returns
+    -------
+    (2, 3) or (N, 2, 3) float64: the box's centre goes to the crop's centre, (size - 1) / 2.
+    """
+    centre, side = box_centre(box), box_side(box)
+    k = size / (side * np.asarray(zoom, dtype=np.float64))
+    out = np.zeros((*np.shape(k), 2, 3))
+    out[..., 0, 0] = out[..., 1, 1] = k
+    out[..., :, 2] = (size - 1) / 2 - centre * k[..., None]
+    return out
+
+
+def augmentation(
+    box: ArrayLike,
+    zoom: ArrayLike,
+    size: int,
+    *,
+    rotation: ArrayLike,
+    scale: ArrayLike,
+    shift: ArrayLike,
+    flip: ArrayLike,
+) -> Array:
+    """Crop, rotate, scale, shift and mirror around N boxes as ONE matrix each.
+
+    Parameters
+    ----------
+    box : (N, 4) pixels. zoom, size : as in :func:`square_crop`.
+    rotation : (N,) degrees; positive turns the picture's content clockwise as seen.
+    scale : (N,) above 1 makes the face larger in the crop.
+    shift : (N, 2) shares of the crop's side; positive moves the face right and down.
+    flip : (N,) bool; mirrors the finished crop.
+
+    Returns
+    -------
+    (N, 2, 3) float64 from image pixels to crop pixels.
+    """
+    plain = square_crop(box, zoom, size)
+    angle = np.deg2rad(np.asarray(rotation, dtype=np.float64))
+    s = np.asarray(scale, dtype=np.float64)
+    centre = (size - 1) / 2
+    turn = np.zeros((len(plain), 2, 3))
+    turn[:, 0, 0] = turn[:, 1, 1] = s * np.cos(angle)
+    turn[:, 0, 1], turn[:, 1, 0] = -s * np.sin(angle), s * np.sin(angle)
+    moved = np.asarray(shift, dtype=np.float64) * size
+    turn[:, :, 2] = centre - turn[:, :, :2].sum(axis=2) * centre + moved
+    out = compose(turn, plain)
+    mirrored = np.asarray(flip, dtype=bool)
+    out[mirrored, 0, :] *= -1
+    out[mirrored, 0, 2] += size - 1
+    return out
+
+
+def reach(*, rotation: float, scale: float, shift: float, padding: float) -> float:
+    """How far from the box's centre an augmented crop may sample, as a multiple of half the box's longer side.
+
+    Parameters
+    ----------
+    rotation : largest angle, degrees. scale : the smallest scale (below 1 zooms out).
+    shift : largest shift, a share of the crop's side. padding : crop side over box side at scale 1.
+
+    Returns
+    -------
+    The margin a context crop needs. The corners of a square of half side 1 turned by an angle a reach
+    |cos a| + |sin a|, largest at 45 degrees; a shift moves the square on by twice its share.
+    """
+    a = np.deg2rad(min(abs(rotation), 45.0))
+    turned = np.cos(a) + np.sin(a)
+    return float(padding / scale * turned * (1 + 2 * shift))
