@@ -1,0 +1,1 @@
+"""Getting raw data: manifests of what was published, verified downloads, and the built-in sample."""
