@@ -74,6 +74,10 @@ class Format(ABC):
     def detect(self, tree: FileTree) -> Detection:
         """Look at names and first bytes only; never raise for content that is merely something else."""
 
+    def accepts(self, tree: FileTree, name: str) -> bool:
+        """Whether one file, whatever lies beside it, is an annotation file of this format."""
+        return name in self.detect(tree).files
+
     @abstractmethod
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield every face of the annotation files, in file order, streaming.

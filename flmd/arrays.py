@@ -1,0 +1,289 @@
+"""Training arrays: crops at network size with their points, made once and read through a memory map.
+
+Layout, version 1. Root attributes: ``format``, ``version``, ``scheme``, ``crop`` (JSON: the settings that
+made the crops), ``made_from`` (JSON). One group per split, ``train``, ``val`` and ``test``, each with:
+
+========== ======================= ======= ==========================================================
+name       shape                   dtype   what
+========== ======================= ======= ==========================================================
+images     (N, S, S), (N, 3, S, S) uint8   grey or planar RGB
+points     (N, K, 2)               float32 pixels of the crop, NaN where not labelled
+visibility (N, K)                  uint8   0 not labelled, 1 hidden, 2 visible
+affine     (N, 2, 3)               float64 image pixels -> crop pixels
+face       (N,)                    int64   row in the face store
+variant    (N,)                    int32   0: the plain crop
+dataset    (N,)                    UTF-8   name of the data set
+========== ======================= ======= ==========================================================
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from flmd import h5file
+from flmd.augment import Augmented, Augmenter
+from flmd.counter_rng import face_keys
+from flmd.errors import ParamsError, StoreError
+from flmd.parallel import in_order
+from flmd.params import AugmentParams
+from flmd.schemes import get_scheme
+from flmd.store import FaceStore
+
+FORMAT, VERSION = "flmd-arrays", 1
+SPLITS = ("train", "val", "test")
+CROPS_A_TASK = 256
+COLUMNS: dict[str, str] = {
+    "points": "pixels of the crop, the centre of the top-left pixel is (0, 0); NaN: not labelled",
+    "visibility": "0 not labelled, 1 labelled but hidden, 2 visible",
+    "affine": "image pixels -> crop pixels, (2, 3) acting on (x, y, 1)",
+    "face": "row in the face store",
+    "variant": "0 is the plain crop",
+}
+
+
+@dataclass(frozen=True)
+class ArraySplit:
+    """One split of the training arrays; fields as in the module's table."""
+
+    images: NDArray[np.uint8]
+    points: NDArray[np.float32]
+    visibility: NDArray[np.uint8]
+    affine: NDArray[np.float64]
+    face: NDArray[np.int64]
+    variant: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the tasks of one split share."""
+
+    store: FaceStore
+    augmenter: Augmenter
+    variants: NDArray[np.int64]
+    pixels_at: tuple[Path, int] | None
+
+
+def make_faces(
+    store: FaceStore, rows: NDArray[np.intp], augmenter: Augmenter, variants: Sequence[int] = (0,)
+) -> Augmented:
+    """Versions ``variants`` of the faces in ``rows`` of a store, face by face, in memory."""
+    keys = face_keys(
+        [f"{d}\0{i}" for d, i in zip(store.texts("dataset", rows), store.texts("image", rows), strict=True)],
+        landmarks := store.numbers("landmarks", rows),
+    )
+    return augmenter(
+        store.crops[rows],
+        store.numbers("affine", rows),
+        store.numbers("box", rows),
+        landmarks,
+        store.numbers("visibility", rows),
+        keys,
+        np.asarray(variants),
+    )
+
+
+def build(
+    store: FaceStore,
+    target: Path,
+    limits: AugmentParams,
+    *,
+    seed: int,
+    made_from: Mapping[str, Any],
+    workers: int | None = None,
+    executor: Executor | None = None,
+) -> dict[str, int]:
+    """Write the training arrays of a store.
+
+    Training faces get ``limits.variants`` versions each, validation and test faces the plain crop.
+
+    Returns
+    -------
+    Crops by split.
+
+    Raises
+    ------
+    ParamsError : the context crops are too tight for the limits, or the scheme cannot be flipped.
+    StoreError : no training faces, or a store without crops.
+    """
+    if store.margin is None or store.color is None:
+        raise StoreError("holds annotations only, no crops", where=str(store.path), hint="convert with images")
+    if limits.reach() > store.margin + 1e-9:
+        raise ParamsError(
+            f"the augmentation looks as far as {limits.reach():.4g} times the box, the crops of {store.path} "
+            f"hold {store.margin:g}",
+            hint="raise convert.margin and convert again, or tighten augment",
+        )
+    augmenter = Augmenter(limits, store.scheme, seed, store.color)
+    rows = {split: store.rows_where(split=split) for split in SPLITS}
+    if not len(rows["train"]):
+        raise StoreError("no face has split train", where=str(store.path), hint="check datasets.*.split")
+    variants = {split: np.arange(limits.variants if split == "train" else 1) for split in SPLITS}
+    counts = {split: len(rows[split]) * len(variants[split]) for split in SPLITS}
+    pixels = int(np.prod(augmenter.image_shape))
+    need = sum(counts.values()) * (pixels + store.scheme.count * 9 + 60)
+    with h5file.creating(target, need=need) as file:
+        crop = {"stored_margin": store.margin, **limits.model_dump()}
+        h5file.set_header(
+            file, FORMAT, VERSION, scheme=store.scheme.name, crop=crop, seed=seed, made_from=made_from
+        )
+        groups = {split: _allocate(file, split, counts[split], augmenter, store) for split in SPLITS}
+        file.flush()
+        with tqdm(desc="augment", total=sum(counts.values()), unit="crop", disable=None) as bar:
+            for split in SPLITS:
+                _fill(file, groups[split], store, augmenter, rows[split], variants[split], bar, workers, executor)
+    return counts
+
+
+def _allocate(file: h5py.File, split: str, count: int, augmenter: Augmenter, store: FaceStore) -> h5py.Group:
+    group = file.create_group(split)
+    k = augmenter.scheme.count
+    shapes: dict[str, tuple[tuple[int, ...], str]] = {
+        "points": ((k, 2), "f4"),
+        "visibility": ((k,), "u1"),
+        "affine": ((2, 3), "f8"),
+        "face": ((), "i8"),
+        "variant": ((), "i4"),
+    }
+    for name, (shape, dtype) in shapes.items():
+        h5file.add_dataset(group, name, (count, *shape), dtype, units=COLUMNS[name])
+    h5file.add_text(group, "dataset", count, max((len(t.encode()) for t in store.texts("dataset")), default=1))
+    h5file.add_dataset(group, "images", (count, *augmenter.image_shape), "u1", units="levels 0-255")
+    return group
+
+
+def _fill(
+    file: h5py.File,
+    group: h5py.Group,
+    store: FaceStore,
+    augmenter: Augmenter,
+    rows: NDArray[np.intp],
+    variants: NDArray[np.int64],
+    bar: tqdm[Any],
+    workers: int | None,
+    executor: Executor | None,
+) -> None:
+    """Make one split. Our own workers write pixels into the file themselves; foreign ones return them."""
+    if not len(rows):
+        return
+    each = len(variants)
+    images = group["images"]
+    place = (Path(file.filename), images.id.get_offset()) if executor is None else None
+    work = _Work(store, augmenter, variants, place)
+    tasks = list(_tasks(rows, max(1, CROPS_A_TASK // each)))
+    start = 0
+    for (_, faces), made in zip(
+        tasks, in_order(_make, work, tasks, workers=workers, executor=executor), strict=True
+    ):
+        count = len(faces) * each
+        for name in ("points", "visibility", "affine"):
+            h5file.write_rows(file, group[name], start, getattr(made, name))
+        h5file.write_rows(file, group["face"], start, np.repeat(faces, each))
+        h5file.write_rows(file, group["variant"], start, np.tile(variants, len(faces)))
+        names = np.repeat(np.array(store.texts("dataset", faces), dtype=object), each).tolist()
+        h5file.write_rows(file, group["dataset"], start, h5file.encode_texts(names, group["dataset"].dtype.itemsize))
+        if place is None:
+            h5file.write_rows(file, images, start, made.images)
+        start += count
+        bar.update(count)
+
+
+def _tasks(rows: NDArray[np.intp], size: int) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    for start in range(0, len(rows), size):
+        yield start, rows[start : start + size]
+
+
+def _make(work: _Work, task: tuple[int, NDArray[np.intp]]) -> Augmented:
+    start, rows = task
+    made = make_faces(work.store, rows, work.augmenter, work.variants.tolist())
+    if work.pixels_at is None:
+        return made
+    path, offset = work.pixels_at
+    row = made.images[0].nbytes
+    h5file.write_at(path, offset + start * len(work.variants) * row, made.images)
+    return Augmented(made.images[:0], made.points, made.visibility, made.affine)
+
+
+class TrainingArrays:
+    """Training arrays opened for reading.
+
+    Attributes
+    ----------
+    path : the file. scheme : of its points. crop : the settings that made the crops. made_from.
+
+    Raises
+    ------
+    StoreError : not such a file, of a later version, truncated, or with columns that do not match.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._file = h5file.open_checked(self.path, FORMAT, VERSION)
+        try:
+            attrs = self._file.attrs
+            self.scheme = get_scheme(str(attrs["scheme"]))
+            self.crop: dict[str, Any] = json.loads(attrs["crop"])
+            self.made_from: dict[str, Any] = json.loads(attrs["made_from"])
+            self._groups = {split: self._open(split) for split in SPLITS}
+        except (KeyError, ValueError) as error:
+            self.close()
+            raise StoreError(f"incomplete: {error}", where=str(self.path), hint="run augment again") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, split: str) -> dict[str, NDArray[Any]]:
+        group = self._file[split]
+        names = (*COLUMNS, "dataset", "images")
+        columns = {name: h5file.map_rows(self.path, group[name]) for name in names}
+        counts = {name: len(rows) for name, rows in columns.items()}
+        if len(set(counts.values())) != 1:
+            raise StoreError(f"{split}: columns differ in length: {counts}", where=str(self.path))
+        return columns
+
+    def datasets(self, split: str) -> list[str]:
+        """Names of the data sets in a split, in the order in which they lie there."""
+        return list(dict.fromkeys(h5file.decode_texts(np.array(self._groups[split]["dataset"]))))
+
+    def split(self, name: str, datasets: Sequence[str] | None = None) -> ArraySplit:
+        """One split, of all or some data sets.
+
+        Crops of one data set lie side by side, so that neighbouring data sets come back as views of the
+        memory map; others are gathered into memory.
+
+        Raises
+        ------
+        StoreError : a data set that is not in the file.
+        """
+        columns = self._groups[name]
+        if datasets is not None and set(datasets) != set(self.datasets(name)):
+            present = columns["dataset"]
+            keep = np.isin(present, [d.encode() for d in datasets])
+            rows = np.flatnonzero(keep)
+            if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+                columns = {k: v[rows[0] : rows[-1] + 1] for k, v in columns.items()}
+            else:
+                columns = {k: np.asarray(v[rows]) for k, v in columns.items()}
+        return ArraySplit(**{k: columns[k] for k in ArraySplit.__dataclass_fields__})
+
+    def close(self) -> None:
+        """Close the file; memory maps already handed out stay good."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

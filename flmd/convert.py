@@ -1,0 +1,204 @@
+"""Annotations and pictures in, one face store out, with an account of every face.
+
+Three passes, each streaming, so that memory stays flat: the annotations go to a spool on disk; the
+splits are drawn; the pictures are decoded once each, in parallel, and the store is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from flmd import h5file, splits, store
+from flmd.crops import Cropped, CropSettings, crop_image
+from flmd.errors import InputError
+from flmd.face import Face, Skipped
+from flmd.formats import Detection, Format
+from flmd.loss_report import LossReport
+from flmd.parallel import in_order
+from flmd.schemes import Scheme
+from flmd.sources.rules import DatasetRules
+from flmd.spool import FaceSpool
+from flmd.store import crop_shape
+from flmd.tree import FileTree
+
+ANNOTATIONS, FACES_A_TASK, IMAGES_A_TASK = 512, 64, 32
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """How faces are split: ``policy`` "published", "standard" or "subject"; shares in 0 ... 1."""
+
+    policy: str
+    val: float
+    test: float
+    seed: int
+
+
+def convert(
+    tree: FileTree,
+    fmt: Format,
+    detection: Detection,
+    target: Path,
+    *,
+    scheme: Scheme,
+    rules: DatasetRules,
+    crop: CropSettings,
+    split: SplitSettings,
+    made_from: Mapping[str, Any],
+    report: Path | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    strict: bool = False,
+) -> LossReport:
+    """Convert a tree of annotations and pictures to a face store.
+
+    Parameters
+    ----------
+    tree, fmt, detection : where to read, and how (``flmd.formats.choose``).
+    target : the store; the old one stays until the new one is whole.
+    rules : what is known of this data set: subjects, subsets, its standard split.
+    crop, split : how crops and splits are made.
+    made_from : digests and params, kept in the store.
+    report : where the loss report goes, JSON.
+    workers, executor : as in ``flmd.parallel.in_order``; they never change a byte of the result.
+    strict : a face that cannot be used is an error, not a counted skip.
+
+    Raises
+    ------
+    InputError : annotations that cannot be read on; no usable face at all; with ``strict``, the first
+        face that cannot be used.
+    """
+    account = LossReport(rules.name, fmt.name, detection.files, crop.box, split.policy, strict)
+    scratch = h5file.temporary_beside(target, "spool")
+    scratch.mkdir(parents=True)
+    try:
+        with closing(FaceSpool(scratch / "annotations", scheme.count)) as read:
+            _read(read, fmt.read(tree, scheme, detection.files), rules, split.policy, account)
+            sides = _split(read, split)
+            size, margin, color = crop.size, crop.margin, crop.color
+            extra = {"affine": ((2, 3), "f8"), "crops": (crop_shape(size, color), "u1")}
+            with closing(FaceSpool(scratch / "faces", scheme.count, extra, ("image_sha256",))) as done:
+                _crop_all(tree, crop, read, sides, done, account, workers, executor)
+                account.describe(done)
+                if not len(done):
+                    raise InputError(
+                        "no usable face", where=tree.origin, hint=f"skipped: {account.summary() or 'none found'}"
+                    )
+                store.write_spool(target, done, scheme, (size, margin, color), made_from)
+    finally:
+        h5file.remove(scratch)
+    if report is not None:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(json.dumps(account.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return account
+
+
+def _read(
+    spool: FaceSpool, found: Iterator[Face | Skipped], rules: DatasetRules, policy: str, account: LossReport
+) -> None:
+    """First pass: every annotation to the spool."""
+    block: list[Face] = []
+    with tqdm(desc="read annotations", unit="face", disable=None) as bar:
+        for item in found:
+            account.read += 1
+            checked = item if isinstance(item, Skipped) else rules.describe(item, policy)
+            if isinstance(checked, Skipped):
+                account.skip(checked)
+                continue
+            if np.isnan(checked.landmarks).all():
+                account.skip(Skipped("no_landmarks", checked.where, "not one point is labelled"))
+                continue
+            block.append(checked)
+            if len(block) == ANNOTATIONS:
+                spool.append(block)
+                bar.update(len(block))
+                block = []
+        spool.append(block)
+        bar.update(len(block))
+
+
+def _split(spool: FaceSpool, split: SplitSettings) -> list[str]:
+    """Second pass: the split of every face."""
+    subjects = spool.text["subject"].texts(0, len(spool))
+    if split.policy == "subject":
+        return splits.by_subject(subjects, val=split.val, test=split.test, seed=split.seed)
+    sides = spool.text["split"].texts(0, len(spool))
+    return splits.hold_out(subjects, sides, val=split.val, seed=split.seed)
+
+
+def _crop_all(
+    tree: FileTree,
+    settings: CropSettings,
+    read: FaceSpool,
+    sides: list[str],
+    done: FaceSpool,
+    account: LossReport,
+    workers: int | None,
+    executor: Executor | None,
+) -> None:
+    """Third pass: decode and crop, picture by picture, in the order of their first annotation."""
+    tasks = _tasks(read, sides)
+    with tqdm(desc="crop faces", total=len(read), unit="face", disable=None) as bar:
+        for results in in_order(_crop_task, (tree, settings), tasks, workers=workers, executor=executor):
+            good = [item for item in results if isinstance(item, Cropped)]
+            for item in results:
+                if isinstance(item, Skipped):
+                    account.skip(item)
+            done.append(
+                [item.face for item in good],
+                affine=np.array([item.affine for item in good]),
+                crops=np.array([item.pixels for item in good]),
+                image_sha256=[item.sha256 for item in good],
+            )
+            bar.update(len(results))
+
+
+def _crop_task(
+    context: tuple[FileTree, CropSettings], pictures: list[list[Face]]
+) -> list[Cropped | Skipped]:
+    tree, settings = context
+    return [item for faces in pictures for item in crop_image(tree, settings, faces)]
+
+
+def _tasks(read: FaceSpool, sides: list[str]) -> Iterator[list[list[Face]]]:
+    """Pictures with all their faces, a handful of pictures a task."""
+    order, starts = _group_by_image(read)
+    task: list[list[Face]] = []
+    held = 0
+    for begin, end in zip(starts, [*starts[1:], len(order)], strict=True):
+        faces = []
+        for row in order[begin:end].tolist():
+            (face,) = read.faces(row, row + 1)
+            face.split = sides[row]
+            faces.append(face)
+        task.append(faces)
+        held += len(faces)
+        if held >= FACES_A_TASK or len(task) >= IMAGES_A_TASK:
+            yield task
+            task, held = [], 0
+    if task:
+        yield task
+
+
+def _group_by_image(read: FaceSpool) -> tuple[NDArray[np.intp], list[int]]:
+    """Row numbers ordered so that rows of one picture adjoin, and where each picture begins."""
+    first: dict[str, int] = {}
+    key = np.empty(len(read), np.int64)
+    for start in range(0, len(read), ANNOTATIONS):
+        stop = min(start + ANNOTATIONS, len(read))
+        for row, name in enumerate(read.text["image"].texts(start, stop), start):
+            key[row] = first.setdefault(name, row)
+    order = np.argsort(key, kind="stable")
+    starts = np.flatnonzero(np.diff(key[order], prepend=-1)).tolist()
+    return order, starts

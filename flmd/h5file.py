@@ -1,0 +1,206 @@
+"""HDF5 files that are whole or not there, and the same bytes for the same content.
+
+Every dataset is contiguous and uncompressed, its space taken when it is created, so that its rows lie at
+a known offset of the file: pixels are written with plain ``pwrite`` and read through a memory map.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from flmd.errors import StoreError
+
+ALIGNMENT = 4096
+_TEMPORARY = re.compile(r"\.tmp\.(\d+)$")
+
+
+def temporary_beside(target: Path, what: str = "part") -> Path:
+    """A free name beside ``target`` for what is not finished; those of processes that died are removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for old in target.parent.glob(f".{target.name}.{what}.tmp.*"):
+        match = _TEMPORARY.search(old.name)
+        if match and not _alive(int(match[1])):
+            remove(old)
+    return target.parent / f".{target.name}.{what}.tmp.{os.getpid()}"
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    if pid == os.getpid():
+        return False  # our own name, left over by an earlier process of the same number
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def require_space(target: Path, need: int) -> None:
+    """StoreError when the disk under ``target`` has less than ``need`` bytes free."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(target.parent).free
+    if free < need:
+        raise StoreError(
+            f"the disk is full: {need / 2**20:.1f} MiB are needed, {free / 2**20:.1f} MiB are free",
+            where=str(target),
+            hint="free some space and run again; nothing half-written was kept",
+        )
+
+
+@contextlib.contextmanager
+def creating(target: Path, *, need: int = 0) -> Iterator[h5py.File]:
+    """A new HDF5 file, written beside ``target`` and renamed onto it at the end.
+
+    Parameters
+    ----------
+    need : bytes it will take at least; checked against the free space first.
+    """
+    require_space(target, need)
+    temporary = temporary_beside(target)
+    try:
+        with h5py.File(
+            temporary, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
+        ) as file:
+            yield file
+        with temporary.open("rb+") as raw:
+            os.fsync(raw.fileno())
+        temporary.replace(target)
+    except (OSError, RuntimeError) as error:
+        # HDF5 reports a full disk as a RuntimeError or an OSError with a long trace in its text.
+        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+            raise StoreError(
+                "the disk is full", where=str(target), hint="free some space and run again"
+            ) from None
+        raise
+    finally:
+        remove(temporary)
+
+
+def add_dataset(
+    group: h5py.Group, name: str, shape: tuple[int, ...], dtype: DTypeLike, **attributes: str
+) -> h5py.Dataset:
+    """A contiguous dataset with its space allocated and no fill values written."""
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_layout(h5py.h5d.CONTIGUOUS)
+    plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    plist.set_obj_track_times(False)
+    kind = h5py.h5t.py_create(np.dtype(dtype), logical=True) if not isinstance(dtype, h5py.Datatype) else dtype
+    space = h5py.h5s.create_simple(shape)
+    dataset = h5py.Dataset(h5py.h5d.create(group.id, name.encode(), kind, space, plist))
+    for key, value in attributes.items():
+        dataset.attrs[key] = value
+    return dataset
+
+
+def add_text(group: h5py.Group, name: str, count: int, width: int, **attributes: str) -> h5py.Dataset:
+    """A dataset of fixed-width UTF-8 texts, padded with zero bytes."""
+    return add_dataset(group, name, (count,), h5py.string_dtype("utf-8", max(width, 1)), **attributes)
+
+
+def encode_texts(texts: list[str], width: int) -> NDArray[np.bytes_]:
+    """UTF-8 bytes of a fixed width, for a dataset made by :func:`add_text`."""
+    return np.array([t.encode("utf-8", "surrogateescape") for t in texts], dtype=f"S{max(width, 1)}")
+
+
+def decode_texts(raw: NDArray[np.bytes_]) -> list[str]:
+    """The reverse of :func:`encode_texts`."""
+    return [t.decode("utf-8", "surrogateescape") for t in raw.tolist()]
+
+
+def write_rows(file: h5py.File, dataset: h5py.Dataset, start: int, rows: NDArray[Any]) -> None:
+    """Write whole rows at their place in the file, past HDF5's own buffers."""
+    if not len(rows):
+        return
+    data = np.ascontiguousarray(rows, dtype=dataset.dtype)
+    offset = dataset.id.get_offset() + start * (data.nbytes // len(data))
+    write_at(Path(file.filename), offset, data)
+
+
+def write_at(path: Path, offset: int, data: NDArray[Any]) -> None:
+    """``pwrite`` all bytes of an array at an offset of a file."""
+    view = memoryview(data).cast("B")
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        while view:
+            written = os.pwrite(descriptor, view, offset)
+            view, offset = view[written:], offset + written
+    finally:
+        os.close(descriptor)
+
+
+def map_rows(path: Path, dataset: h5py.Dataset) -> NDArray[Any]:
+    """A read-only memory map of a contiguous dataset; StoreError when the file is shorter than it says."""
+    shape, dtype = dataset.shape, dataset.dtype
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    offset = dataset.id.get_offset()
+    if offset is None:
+        raise StoreError(f"{dataset.name} is not contiguous", where=str(path), hint="convert it again")
+    end = offset + int(np.prod(shape)) * dtype.itemsize
+    if end > path.stat().st_size:
+        raise StoreError(f"{dataset.name} ends early: the file is truncated", where=str(path))
+    return np.memmap(path, dtype, "r", offset, shape)
+
+
+def set_header(file: h5py.File, name: str, version: int, **attributes: object) -> None:
+    """Root attributes: what the file is, and what it was made from (mappings are kept as JSON)."""
+    file.attrs["format"], file.attrs["version"] = name, version
+    for key, value in attributes.items():
+        if isinstance(value, Mapping | list):
+            value = json.dumps(value, sort_keys=True)
+        file.attrs[key] = value
+
+
+def open_checked(path: Path, name: str, version: int) -> h5py.File:
+    """Open a file of ours for reading.
+
+    Raises
+    ------
+    StoreError : no such file; not HDF5; truncated; another kind of file; of a later version.
+    """
+    if not path.is_file():
+        raise StoreError("no such file", where=str(path))
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        why = "truncated" if "truncated" in str(error) else "not an HDF5 file, or damaged"
+        raise StoreError(why, where=str(path), expected=f"a {name} file") from None
+    try:
+        found, found_version = file.attrs.get("format"), file.attrs.get("version")
+        if found != name:
+            raise StoreError(f"an HDF5 file of kind {found!r}", where=str(path), expected=f"{name!r}")
+        if not isinstance(found_version, int | np.integer) or found_version < 1:
+            raise StoreError(f"version is {found_version!r}", where=str(path), expected="a whole number")
+        if found_version > version:
+            raise StoreError(
+                f"written by a later flmd (version {found_version} of {name})",
+                where=str(path),
+                expected=f"version {version} or earlier",
+                hint="update flmd",
+            )
+    except BaseException:
+        file.close()
+        raise
+    return file

@@ -1,0 +1,125 @@
+"""Independent tasks over worker processes, results in order, few in flight, progress shown.
+
+Results never depend on the number of workers: a task carries all it needs, and results come back in
+the order in which tasks were given.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from flmd.errors import FlmdError, ParamsError
+
+Context = TypeVar("Context")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def worker_count(workers: int | None = None) -> int:
+    """How many workers to use: the argument, else FLMD_WORKERS, else the CPUs this process may use."""
+    if workers is None:
+        text = os.environ.get("FLMD_WORKERS", "")
+        if not text:
+            return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if not text.isdigit():
+            raise ParamsError(f"FLMD_WORKERS is {text!r}", expected="a whole number from 1 up")
+        workers = int(text)
+    if workers < 1:
+        raise ParamsError(f"workers is {workers}", expected="a whole number from 1 up")
+    return workers
+
+
+def in_order(
+    function: Callable[[Context, Task], Result],
+    context: Context,
+    tasks: Iterable[Task],
+    *,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    in_flight: int = 3,
+) -> Iterator[Result]:
+    """Yield ``function(context, task)`` for every task, in order.
+
+    Parameters
+    ----------
+    function : a module-level function; it, the context and the tasks must pickle.
+    context : what all tasks share; sent once to each worker, not with each task.
+    tasks : consumed as results are taken, so that memory stays bounded.
+    workers : 1 runs everything in this process. Ignored when ``executor`` is given.
+    executor : any ``concurrent.futures.Executor`` to run on instead of processes of our own; the
+        context then travels with each task.
+    in_flight : tasks given out ahead, per worker.
+    """
+    count = worker_count(workers)
+    if executor is not None:
+        yield from _windowed(executor, functools.partial(function, context), tasks, in_flight * count)
+        return
+    if count == 1:
+        quiet()
+        yield from map(functools.partial(function, context), tasks)
+        return
+    pool = ProcessPoolExecutor(count, mp_context=_start_method(), initializer=_begin, initargs=(function, context))
+    try:
+        yield from _windowed(pool, _call, tasks, in_flight * count)
+    except BrokenProcessPool:
+        raise FlmdError(
+            "a worker process died (killed, or out of memory)", hint="run again, or with fewer workers"
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_work: Callable[[Any], Any] | None = None
+
+
+def _begin(function: Callable[[Any, Any], Any], context: Any) -> None:
+    """A worker's first act: keep what all its tasks share."""
+    global _work
+    quiet()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    _work = functools.partial(function, context)
+
+
+def _call(task: Any) -> Any:
+    assert _work is not None
+    return _work(task)
+
+
+def quiet() -> None:
+    """One thread a worker: the pool is the parallelism."""
+    import cv2
+
+    cv2.setNumThreads(0)
+    torch = sys.modules.get("torch")
+    if torch is not None and multiprocessing.parent_process() is not None:
+        torch.set_num_threads(1)
+
+
+def _start_method() -> multiprocessing.context.BaseContext:
+    """Fork from a clean server process: plain fork copies locks that OpenCV's threads may hold."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["numpy", "cv2", "flmd.images"])
+    return context
+
+
+def _windowed(
+    executor: Executor, function: Callable[[Task], Result], tasks: Iterable[Task], window: int
+) -> Iterator[Result]:
+    waiting: deque[Future[Result]] = deque()
+    for task in tasks:
+        waiting.append(executor.submit(function, task))
+        if len(waiting) >= window:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

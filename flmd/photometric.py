@@ -1,0 +1,132 @@
+"""Changes of brightness, colour and sharpness: parameters in, one uint8 crop out.
+
+Brightness and contrast are one 256-entry table; hue and saturation are albumentations' kernels, called
+with parameters drawn by us, so that a draw depends on nothing but the face.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flmd import images
+from flmd.params import AugmentParams
+
+Pixels = NDArray[np.uint8]
+DRAWS = 16
+_LEVELS = np.arange(256, dtype=np.float64)
+_NOISE_BITS = 20
+
+
+@cache
+def _kernels() -> ModuleType:
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for news otherwise
+    import albumentations.augmentations.pixel.functional as kernels
+
+    return kernels
+
+
+@cache
+def _noise_table(seed: int) -> NDArray[np.float32]:
+    """2**20 standard normal numbers; a crop takes a run of them from a place drawn at random."""
+    return np.random.Generator(np.random.Philox(seed)).standard_normal(1 << _NOISE_BITS, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Photometric:
+    """What happens to one crop; the neutral value of each leaves the crop as it is."""
+
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+    hue: float = 0.0
+    grey: bool = False
+    blur: float = 0.0
+    noise: float = 0.0
+    noise_place: float = 0.0
+    occlusion: tuple[float, float, float, float, float] | None = None
+
+
+def draw(u: NDArray[np.float64], limits: AugmentParams) -> list[Photometric]:
+    """Turn (N, DRAWS) uniform numbers into N sets of changes within the limits."""
+    signed = 2 * u - 1
+    return [
+        Photometric(
+            brightness=1 + limits.brightness * s[0],
+            contrast=1 + limits.contrast * s[1],
+            saturation=1 + limits.saturation * s[2],
+            hue=limits.hue * s[3],
+            grey=bool(v[4] < limits.grey),
+            # Half of the crops stay sharp, half stay clean: real pictures do.
+            blur=limits.blur * max(0.0, s[5]),
+            noise=limits.noise * max(0.0, s[6]),
+            noise_place=v[7],
+            occlusion=(v[9], v[10], v[11], v[12], v[13]) if v[8] < limits.occlusion else None,
+        )
+        for v, s in zip(u.tolist(), signed.tolist(), strict=True)
+    ]
+
+
+def uses_color(limits: AugmentParams) -> bool:
+    """Whether any change within the limits looks at more than the grey of a picture."""
+    return limits.saturation > 0 or limits.hue > 0
+
+
+def change_levels(pixels: Pixels, change: Photometric) -> Pixels:
+    """Brightness and contrast as one table: x -> m + c (b x - m), m the mean grey after brightening.
+
+    Rounded once, clipped to 0 ... 255 by the nature of uint8 pictures.
+    """
+    b, c = change.brightness, change.contrast
+    if b == 1 and c == 1:
+        return pixels
+    mean = _mean_grey(pixels) * b
+    table = np.clip(np.rint(mean + c * (b * _LEVELS - mean)), 0, 255).astype(np.uint8)
+    return cv2.LUT(pixels, table)  # type: ignore[return-value]
+
+
+def _mean_grey(pixels: Pixels) -> float:
+    means = cv2.mean(pixels)
+    return means[0] if pixels.ndim == 2 else 0.299 * means[0] + 0.587 * means[1] + 0.114 * means[2]
+
+
+def change_color(rgb: Pixels, change: Photometric) -> Pixels:
+    """Saturation, hue and greying of an (S, S, 3) RGB crop."""
+    if change.grey:
+        return np.repeat(images.to_grey(rgb)[:, :, None], 3, axis=2)
+    if change.saturation != 1:
+        rgb = _kernels().adjust_saturation_torchvision(rgb, change.saturation)
+    if change.hue:
+        rgb = _kernels().adjust_hue_torchvision(rgb, change.hue)
+    return rgb
+
+
+def change_texture(pixels: Pixels, change: Photometric, seed: int) -> Pixels:
+    """Blur, then a covering rectangle, then noise, of an (S, S) or (S, S, 3) crop."""
+    if change.blur > 0.05:  # below that the kernel is a single 1
+        pixels = cv2.GaussianBlur(pixels, (0, 0), change.blur, borderType=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+    if change.occlusion:
+        pixels = _cover(pixels, change.occlusion)
+    if change.noise > 0:
+        table = _noise_table(seed)
+        begin = int(change.noise_place * (len(table) - pixels.size))
+        grain = table[begin : begin + pixels.size].reshape(pixels.shape)
+        noisy = np.rint(pixels + grain * np.float32(change.noise * 255))
+        pixels = np.clip(noisy, 0, 255).astype(np.uint8)
+    return pixels
+
+
+def _cover(pixels: Pixels, where: tuple[float, float, float, float, float]) -> Pixels:
+    """A rectangle of 1/8 to 3/8 of each side, of one level."""
+    size = pixels.shape[0]
+    width, height = (int(size * (0.125 + 0.25 * share)) for share in where[:2])
+    x, y = int(where[2] * (size - width + 1)), int(where[3] * (size - height + 1))
+    pixels = pixels.copy()
+    pixels[y : y + height, x : x + width] = int(where[4] * 256)
+    return pixels

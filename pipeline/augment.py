@@ -1,0 +1,29 @@
+"""Stage `augment`: crops at network size, with variants of every training face."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from flmd import arrays, errors, params, provenance
+from flmd.store import FaceStore
+
+
+def main() -> None:
+    """Write data/arrays.h5."""
+    settings = params.load()
+    source = Path("data/faces.h5")
+    used = {"augment": settings.augment, "seed": settings.seed}
+    with FaceStore(source) as store:
+        counts = arrays.build(
+            store,
+            Path("data/arrays.h5"),
+            settings.augment,
+            seed=settings.seed,
+            made_from=provenance.made_from([source], used),
+        )
+    print(", ".join(f"{split} {count}" for split, count in counts.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))

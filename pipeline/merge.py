@@ -1,0 +1,25 @@
+"""Stage `merge`: the stores of all data sets into one."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from flmd import errors, params
+from flmd.store import FaceStore, merge
+
+
+def main() -> None:
+    """Write data/faces.h5."""
+    with ExitStack() as stack:
+        stores = [
+            stack.enter_context(FaceStore(Path("data/stores") / f"{name}.h5"))
+            for name in params.load().datasets
+        ]
+        merge(stores, Path("data/faces.h5"))
+        print(f"{sum(map(len, stores))} faces")
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))
