@@ -119,7 +119,9 @@ def build(
     StoreError : no training faces, or a store without crops.
     """
     if store.margin is None or store.color is None:
-        raise StoreError("holds annotations only, no crops", where=str(store.path), hint="convert with images")
+        raise StoreError(
+            "holds annotations only, no crops", where=str(store.path), hint="convert with images"
+        )
     if limits.reach() > store.margin + 1e-9:
         raise ParamsError(
             f"the augmentation looks as far as {limits.reach():.4g} times the box, the crops of {store.path} "
@@ -143,7 +145,17 @@ def build(
         file.flush()
         with tqdm(desc="augment", total=sum(counts.values()), unit="crop", disable=None) as bar:
             for split in SPLITS:
-                _fill(file, groups[split], store, augmenter, rows[split], variants[split], bar, workers, executor)
+                _fill(
+                    file,
+                    groups[split],
+                    store,
+                    augmenter,
+                    rows[split],
+                    variants[split],
+                    bar,
+                    workers,
+                    executor,
+                )
     return counts
 
 
@@ -159,7 +171,9 @@ def _allocate(file: h5py.File, split: str, count: int, augmenter: Augmenter, sto
     }
     for name, (shape, dtype) in shapes.items():
         h5file.add_dataset(group, name, (count, *shape), dtype, units=COLUMNS[name])
-    h5file.add_text(group, "dataset", count, max((len(t.encode()) for t in store.texts("dataset")), default=1))
+    h5file.add_text(
+        group, "dataset", count, max((len(t.encode()) for t in store.texts("dataset")), default=1)
+    )
     h5file.add_dataset(group, "images", (count, *augmenter.image_shape), "u1", units="levels 0-255")
     return group
 
@@ -193,7 +207,9 @@ def _fill(
         h5file.write_rows(file, group["face"], start, np.repeat(faces, each))
         h5file.write_rows(file, group["variant"], start, np.tile(variants, len(faces)))
         names = np.repeat(np.array(store.texts("dataset", faces), dtype=object), each).tolist()
-        h5file.write_rows(file, group["dataset"], start, h5file.encode_texts(names, group["dataset"].dtype.itemsize))
+        h5file.write_rows(
+            file, group["dataset"], start, h5file.encode_texts(names, group["dataset"].dtype.itemsize)
+        )
         if place is None:
             h5file.write_rows(file, images, start, made.images)
         start += count

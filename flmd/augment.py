@@ -100,7 +100,7 @@ class Augmenter:
         if self.stored == "grey":
             return crop
         rgb = cv2.merge([crop[0], crop[1], crop[2]])
-        return images.to_grey(rgb) if self._grey_first else rgb  # type: ignore[arg-type,return-value]
+        return images.to_grey(rgb) if self._grey_first else rgb
 
     def __call__(
         self,

@@ -93,14 +93,18 @@ def convert(
                 account.describe(done)
                 if not len(done):
                     raise InputError(
-                        "no usable face", where=tree.origin, hint=f"skipped: {account.summary() or 'none found'}"
+                        "no usable face",
+                        where=tree.origin,
+                        hint=f"skipped: {account.summary() or 'none found'}",
                     )
                 store.write_spool(target, done, scheme, (size, margin, color), made_from)
     finally:
         h5file.remove(scratch)
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(json.dumps(account.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        report.write_text(
+            json.dumps(account.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
     return account
 
 
@@ -164,9 +168,7 @@ def _crop_all(
             bar.update(len(results))
 
 
-def _crop_task(
-    context: tuple[FileTree, CropSettings], pictures: list[list[Face]]
-) -> list[Cropped | Skipped]:
+def _crop_task(context: tuple[FileTree, CropSettings], pictures: list[list[Face]]) -> list[Cropped | Skipped]:
     tree, settings = context
     return [item for faces in pictures for item in crop_image(tree, settings, faces)]
 

@@ -57,9 +57,9 @@ def uniforms(seed: int, faces: ArrayLike, variants: ArrayLike, count: int) -> ND
     variant = np.asarray(variants, dtype=np.uint64)
     blocks = []
     for block in range(-(-count // 4)):
-        counter = np.stack(
-            [face & _LOW, face >> _HALF, variant, np.full_like(face, block)], axis=1
-        ).astype(np.uint32)
+        counter = np.stack([face & _LOW, face >> _HALF, variant, np.full_like(face, block)], axis=1).astype(
+            np.uint32
+        )
         blocks.append(philox(counter, (seed & 0xFFFFFFFF, 0x464C4D44)))
     return np.concatenate(blocks, axis=1)[:, :count] / 2.0**32
 
@@ -75,7 +75,9 @@ def face_keys(names: Iterable[str], landmarks: NDArray[np.float32]) -> NDArray[n
     return np.array(
         [
             int.from_bytes(
-                hashlib.blake2b(n.encode("utf-8", "surrogateescape") + b"\0" + p.tobytes(), digest_size=8).digest(),
+                hashlib.blake2b(
+                    n.encode("utf-8", "surrogateescape") + b"\0" + p.tobytes(), digest_size=8
+                ).digest(),
                 "little",
             )
             for n, p in zip(names, landmarks, strict=True)

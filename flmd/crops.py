@@ -60,7 +60,7 @@ def crop_image(tree: FileTree, settings: CropSettings, faces: list[Face]) -> lis
         placed = [_place(face, size, settings.box, where) for face in faces]
         usable = [face for face in placed if isinstance(face, Face)]
         if not usable:
-            return list(placed)
+            return [item for item in placed if isinstance(item, Skipped)]
         sha256 = hashlib.sha256(data).hexdigest()
         reduction = _reduction(data, usable, settings)
         pixels = images.decode(data, reduction)
@@ -87,7 +87,9 @@ def _place(face: Face, size: tuple[int, int], policy: str, where: str) -> Face |
     if np.isnan(box).any() or box[2] <= 0 or box[3] <= 0:
         return Skipped("no_box", face.where or where, f"no box can be made with box: {policy}")
     if box[0] >= size[0] or box[1] >= size[1] or box[0] + box[2] <= 0 or box[1] + box[3] <= 0:
-        return Skipped("box_outside", face.where or where, f"box {box.tolist()} lies outside {size[0]}x{size[1]}")
+        return Skipped(
+            "box_outside", face.where or where, f"box {box.tolist()} lies outside {size[0]}x{size[1]}"
+        )
     face.box, face.box_source, face.image_size = box, policy, size
     return face
 
@@ -96,13 +98,14 @@ def _reduction(data: bytes, faces: list[Face], settings: CropSettings) -> int:
     """The largest cheap reduction that keeps every face at or above its size in the crop."""
     if not images.is_jpeg(data):
         return 1
-    sides = [settings.margin * float(geometry.box_side(f.box)) for f in faces]
+    sides = [settings.margin * float(geometry.box_side(f.box)) for f in faces if f.box is not None]
     return next(n for n in images.REDUCTIONS if n == 1 or min(sides) >= n * settings.size)
 
 
 def _crop(
     face: Face, pixels: NDArray[np.uint8], reduction: int, settings: CropSettings, sha256: str
 ) -> Cropped:
+    assert face.box is not None
     affine = geometry.square_crop(face.box, settings.margin, settings.size)
     from_reduced = geometry.compose(affine, geometry.invert(geometry.resize_affine(1 / reduction)))
     crop = images.warp(pixels, from_reduced, settings.size)

@@ -87,7 +87,9 @@ def run(function: Callable[[], object], *, debug: bool | None = None) -> int:
     except OSError as error:
         return _report(error, os_error_message(error), 2, debug)
     except Exception as error:
-        text = f"{type(error).__name__}: {one_line(error)} (a failure of flmd; run with --debug for the trace)"
+        text = (
+            f"{type(error).__name__}: {one_line(error)} (a failure of flmd; run with --debug for the trace)"
+        )
         return _report(error, text, 1, debug)
     return 0
 

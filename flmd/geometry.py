@@ -166,7 +166,7 @@ def augmentation(
 
 
 def reach(*, rotation: float, scale: float, shift: float, padding: float) -> float:
-    """How far from the box's centre an augmented crop may sample, as a multiple of half the box's longer side.
+    """How far an augmented crop may sample from the box's centre, over half the box's longer side.
 
     Parameters
     ----------

@@ -79,9 +79,7 @@ def creating(target: Path, *, need: int = 0) -> Iterator[h5py.File]:
     require_space(target, need)
     temporary = temporary_beside(target)
     try:
-        with h5py.File(
-            temporary, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
-        ) as file:
+        with h5py.File(temporary, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT) as file:
             yield file
         with temporary.open("rb+") as raw:
             os.fsync(raw.fileno())
@@ -106,7 +104,9 @@ def add_dataset(
     plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     plist.set_obj_track_times(False)
-    kind = h5py.h5t.py_create(np.dtype(dtype), logical=True) if not isinstance(dtype, h5py.Datatype) else dtype
+    kind = (
+        h5py.h5t.py_create(np.dtype(dtype), logical=True) if not isinstance(dtype, h5py.Datatype) else dtype
+    )
     space = h5py.h5s.create_simple(shape)
     dataset = h5py.Dataset(h5py.h5d.create(group.id, name.encode(), kind, space, plist))
     for key, value in attributes.items():
@@ -140,7 +140,7 @@ def write_rows(file: h5py.File, dataset: h5py.Dataset, start: int, rows: NDArray
 
 def write_at(path: Path, offset: int, data: NDArray[Any]) -> None:
     """``pwrite`` all bytes of an array at an offset of a file."""
-    view = memoryview(data).cast("B")
+    view = memoryview(data).cast("B")  # type: ignore[arg-type]
     descriptor = os.open(path, os.O_WRONLY)
     try:
         while view:

@@ -1,4 +1,4 @@
-"""Pictures: recognised by their first bytes, checked before they are decoded, decoded small when that is enough.
+"""Pictures: recognised by their first bytes, checked before decoding, decoded small when that is enough.
 
 Arrays are uint8, (H, W, 3) in RGB order unless said otherwise. EXIF orientation is ignored: annotations
 do not follow it. The centre of the top-left pixel is (0, 0).
@@ -56,24 +56,7 @@ def probe(data: bytes, *, max_pixels: float = 2e8) -> tuple[int, int]:
     """
     if not data:
         raise ImageError("image_empty", "the picture has no bytes")
-    if data.startswith(_JPEG) and simplejpeg is not None:
-        try:
-            height, width = simplejpeg.decode_jpeg_header(data)[:2]
-        except ValueError as error:
-            raise ImageError("image_damaged", f"JPEG header: {error}") from None
-    else:
-        try:
-            # Pillow only reads the header here; its own limit on pixels is lifted in favour of ours.
-            limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
-            try:
-                with PillowImage.open(io.BytesIO(data)) as picture:
-                    width, height = picture.size
-            finally:
-                PillowImage.MAX_IMAGE_PIXELS = limit
-        except UnidentifiedImageError:
-            raise ImageError("image_unknown", f"not a picture: it starts with {data[:8]!r}") from None
-        except Exception as error:
-            raise ImageError("image_damaged", f"picture header: {error}") from None
+    width, height = _jpeg_size(data) or _size_by_pillow(data)
     if width < 1 or height < 1:
         raise ImageError("image_damaged", f"the header announces {width}x{height} pixels")
     if width * height > max_pixels:
@@ -133,7 +116,10 @@ def to_grey(rgb: Pixels) -> Pixels:
 
 
 def warp(
-    pixels: Pixels, affine: NDArray[np.float64], size: int, interpolation: Literal["linear", "cubic"] = "linear"
+    pixels: Pixels,
+    affine: NDArray[np.float64],
+    size: int,
+    interpolation: Literal["linear", "cubic"] = "linear",
 ) -> Pixels:
     """Resample a picture once into a square.
 
@@ -175,9 +161,7 @@ def _average_blocks(
     right, bottom = -(x1 - x0) % shrink, -(y1 - y0) % shrink
     if right or bottom:
         part = cv2.copyMakeBorder(part, 0, bottom, 0, right, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
-    small = cv2.resize(
-        part, (part.shape[1] // shrink, part.shape[0] // shrink), interpolation=cv2.INTER_AREA
-    )
+    small = cv2.resize(part, (part.shape[1] // shrink, part.shape[0] // shrink), interpolation=cv2.INTER_AREA)
     to_part = np.array([[1.0, 0, -x0], [0, 1.0, -y0]])
     to_small = geometry.compose(geometry.resize_affine(1 / shrink), to_part)
     return small, geometry.compose(affine, geometry.invert(to_small))  # type: ignore[return-value]
@@ -188,17 +172,46 @@ def _require_end(data: bytes, marker: bytes, kind: str) -> None:
         raise ImageError("image_truncated", f"the {kind} ends early, after {len(data)} bytes")
 
 
-def _decode_jpeg(data: bytes, reduction: int) -> Pixels | None:
-    """Decode with simplejpeg; None for the kinds it cannot do (CMYK)."""
-    height, width, color = simplejpeg.decode_jpeg_header(data)[:3]
-    if color in ("CMYK", "YCCK"):
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a plain JPEG, fast; None for everything else."""
+    if simplejpeg is None or not data.startswith(_JPEG):
         return None
-    size = {"min_height": -(-height // reduction), "min_width": -(-width // reduction)}
     try:
+        height, width = simplejpeg.decode_jpeg_header(data)[:2]
+    except (ValueError, KeyError):
+        return None
+    return width, height
+
+
+def _size_by_pillow(data: bytes) -> tuple[int, int]:
+    """Width and height of any picture."""
+    try:
+        # Pillow only reads the header here; its own limit on pixels is lifted in favour of ours.
+        limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
+        try:
+            with PillowImage.open(io.BytesIO(data)) as picture:
+                return picture.size
+        finally:
+            PillowImage.MAX_IMAGE_PIXELS = limit
+    except UnidentifiedImageError:
+        if data.startswith((_JPEG, _PNG)):
+            raise ImageError("image_damaged", "the picture's header is damaged") from None
+        raise ImageError("image_unknown", f"not a picture: it starts with {data[:8]!r}") from None
+    except Exception as error:
+        raise ImageError("image_damaged", f"picture header: {error}") from None
+
+
+def _decode_jpeg(data: bytes, reduction: int) -> Pixels | None:
+    """Decode with simplejpeg; None for what it refuses and OpenCV may not (CMYK, stray bytes)."""
+    try:
+        height, width, color = simplejpeg.decode_jpeg_header(data)[:3]
+        if color in ("CMYK", "YCCK"):
+            return None
+        size = {"min_height": -(-height // reduction), "min_width": -(-width // reduction)}
         return simplejpeg.decode_jpeg(data, "RGB", **size)  # type: ignore[no-any-return]
-    except ValueError as error:
+    except (ValueError, KeyError) as error:
         if "extraneous" in str(error):  # stray bytes between segments: common, and the picture is whole
-            return simplejpeg.decode_jpeg(data, "RGB", strict=False, **size)  # type: ignore[no-any-return]
+            return None
         reason = "image_truncated" if "remature" in str(error) else "image_damaged"
         raise ImageError(reason, f"JPEG: {error}") from None
 

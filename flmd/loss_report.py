@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from flmd.errors import InputError
 from flmd.face import Skipped
 from flmd.splits import shared_subjects
@@ -35,7 +37,9 @@ class LossReport:
     def skip(self, item: Skipped) -> None:
         """Count a face that cannot be used; InputError when the conversion is strict."""
         if self._strict:
-            raise InputError(f"{item.what} ({item.reason})", where=item.where, hint="mend it, or leave out --strict")
+            raise InputError(
+                f"{item.what} ({item.reason})", where=item.where, hint="mend it, or leave out --strict"
+            )
         self.skipped[item.reason] += 1
         first = self._first.setdefault(item.reason, [])
         if len(first) < NAMED:
@@ -69,7 +73,7 @@ class LossReport:
             points = kept.numeric["landmarks"].rows()[rows]
             size = kept.numeric["image_size"].rows()[rows][:, None, :]
             # A pixel covers half a unit to each side of its centre.
-            out = ((points < -0.5) | (points > size - 0.5)).any(axis=2)
+            out = np.any((points < -0.5) | (points > size - 0.5), axis=2)
             outside += int(out.sum())
             faces_outside += int(out.any(axis=1).sum())
             visibility = kept.numeric["visibility"].rows()[rows]
@@ -77,7 +81,7 @@ class LossReport:
             hidden += int((visibility == 1).sum())
             box = kept.numeric["box"].rows()[rows]
             far = box[:, :2] + box[:, 2:]
-            boxes_outside += int(((box[:, :2] < 0) | (far > size[:, 0])).any(axis=1).sum())
+            boxes_outside += int(np.any((box[:, :2] < 0) | (far > size[:, 0]), axis=1).sum())
         return {
             "points_outside_image": {"points": outside, "faces": faces_outside},
             "points_unlabelled": unlabelled,
@@ -107,7 +111,11 @@ class LossReport:
             reason: {"count": count, "first": self._first[reason]}
             for reason, count in sorted(self.skipped.items())
         }
-        counts = {"faces_read": self.read, "faces_kept": self.kept, "faces_skipped": sum(self.skipped.values())}
+        counts = {
+            "faces_read": self.read,
+            "faces_kept": self.kept,
+            "faces_skipped": sum(self.skipped.values()),
+        }
         return {**self._about, **counts, "skipped": skipped, **self._found}
 
     def __str__(self) -> str:

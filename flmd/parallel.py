@@ -67,7 +67,9 @@ def in_order(
         quiet()
         yield from map(functools.partial(function, context), tasks)
         return
-    pool = ProcessPoolExecutor(count, mp_context=_start_method(), initializer=_begin, initargs=(function, context))
+    pool = ProcessPoolExecutor(
+        count, mp_context=_start_method(), initializer=_begin, initargs=(function, context)
+    )
     try:
         yield from _windowed(pool, _call, tasks, in_flight * count)
     except BrokenProcessPool:

@@ -137,7 +137,7 @@ class Params(_Section):
         unknown = [name for name in self.train.datasets if name not in self.datasets]
         if unknown:
             raise ValueError(
-                f"train.datasets: {unknown[0]!r} is not a data set; expected some of {', '.join(self.datasets)}"
+                f"train.datasets: {unknown[0]!r} is not a data set; known: {', '.join(self.datasets)}"
             )
         if self.augment.color == "rgb" and self.convert.color == "grey":
             raise ValueError("augment.color: rgb needs colour crops; set convert.color: rgb")
@@ -145,7 +145,7 @@ class Params(_Section):
         if need > self.convert.margin + 1e-9:
             raise ValueError(
                 f"convert.margin: {self.convert.margin:g} is too small for the augmentation, which looks as "
-                f"far as {need:.4g} times the box; set convert.margin to at least {need:.4g} or tighten augment"
+                f"far as {need:.4g} times the box; set it to at least {need:.4g} or tighten augment"
             )
         return self
 
@@ -170,7 +170,9 @@ def load(path: Path | str = "params.yaml") -> Params:
     except (YAMLError, UnicodeDecodeError, ValueError) as error:
         raise ParamsError(f"not valid YAML: {error}", where=str(path)) from None
     if not isinstance(tree, Mapping):
-        raise ParamsError("not a mapping of sections", where=str(path), expected="keys " + ", ".join(Params.model_fields))
+        raise ParamsError(
+            "not a mapping of sections", where=str(path), expected="keys " + ", ".join(Params.model_fields)
+        )
     return parse(tree, where=str(path))
 
 

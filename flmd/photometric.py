@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from types import ModuleType
 
 import cv2
@@ -27,9 +28,7 @@ _NOISE_BITS = 20
 @cache
 def _kernels() -> ModuleType:
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for news otherwise
-    import albumentations.augmentations.pixel.functional as kernels
-
-    return kernels
+    return import_module("albumentations.augmentations.pixel.functional")
 
 
 @cache

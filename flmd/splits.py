@@ -37,7 +37,7 @@ def take_share(subjects: list[str], share: float, seed: int) -> set[str]:
 
 
 def by_subject(subjects: list[str], *, val: float, test: float, seed: int) -> list[str]:
-    """"train", "val" or "test" for each face; ``val`` is a share of what is not test."""
+    """ "train", "val" or "test" for each face; ``val`` is a share of what is not test."""
     testing = take_share(subjects, test, seed)
     validating = take_share([s for s in subjects if s not in testing], val, seed + 1)
     return ["test" if s in testing else "val" if s in validating else "train" for s in subjects]

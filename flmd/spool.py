@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ class Column:
     def append(self, rows: NDArray[Any]) -> None:
         """Add (n, *shape) rows."""
         rows = np.ascontiguousarray(rows, dtype=self._dtype).reshape(-1, *self._shape)
-        self._file.write(memoryview(rows).cast("B") if rows.size else b"")
+        self._file.write(rows.tobytes())
         self.count += len(rows)
 
     def rows(self) -> NDArray[Any]:
@@ -67,7 +68,7 @@ class TextColumn:
         edges = [begin, *ends[start:stop].tolist()]
         return [
             raw[a - begin : b - begin].decode("utf-8", "surrogateescape")
-            for a, b in zip(edges, edges[1:], strict=False)
+            for a, b in itertools.pairwise(edges)
         ]
 
     def close(self) -> None:
@@ -149,8 +150,10 @@ class FaceSpool:
 
     def close(self) -> None:
         """Close all files."""
-        for column in (*self.numeric.values(), *self.text.values()):
-            column.close()
+        for number in self.numeric.values():
+            number.close()
+        for text in self.text.values():
+            text.close()
 
 
 def attributes_json(face: Face) -> str:

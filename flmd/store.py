@@ -61,7 +61,9 @@ class StoreBuilder:
     Made by :func:`building`; every row of every dataset must be put before the block ends.
     """
 
-    def __init__(self, file: h5py.File, numeric: dict[str, h5py.Dataset], text: dict[str, h5py.Dataset]) -> None:
+    def __init__(
+        self, file: h5py.File, numeric: dict[str, h5py.Dataset], text: dict[str, h5py.Dataset]
+    ) -> None:
         self._file, self._numeric, self._text = file, numeric, text
 
     def put(self, name: str, start: int, rows: NDArray[Any]) -> None:
@@ -181,7 +183,9 @@ class FaceStore:
             names += ["crops", "affine"]
         missing = [name for name in names if name not in self._file]
         if missing or "scheme" not in attrs:
-            raise StoreError(f"has no {(missing or ['scheme'])[0]!r}", where=str(self.path), hint="convert it again")
+            raise StoreError(
+                f"has no {(missing or ['scheme'])[0]!r}", where=str(self.path), hint="convert it again"
+            )
         self.scheme = get_scheme(str(attrs["scheme"]))
         try:
             self.made_from: dict[str, Any] = json.loads(attrs.get("made_from", "{}"))
@@ -220,7 +224,9 @@ class FaceStore:
     def crops(self) -> NDArray[np.uint8]:
         """(N, S, S) or (N, 3, S, S) uint8 memory map; StoreError in a store without crops."""
         if not self.has_crops:
-            raise StoreError("holds annotations only, no crops", where=str(self.path), hint="convert with images")
+            raise StoreError(
+                "holds annotations only, no crops", where=str(self.path), hint="convert with images"
+            )
         return self._map("crops")
 
     def numbers(self, name: str, rows: slice | NDArray[np.intp] = slice(None)) -> NDArray[Any]:
@@ -295,11 +301,11 @@ def merge(stores: list[FaceStore], target: Path, progress: Callable[[int], objec
             if a != b:
                 a, b = (a.name, b.name) if what == "scheme" else (a, b)
                 raise StoreError(
-                    f"{what} is {b!r} but {a!r} in {first.path}", where=str(other.path), hint="convert both alike"
+                    f"{what} is {b!r} but {a!r} in {first.path}",
+                    where=str(other.path),
+                    hint="convert both alike",
                 )
-    widths = {
-        name: max(s._file[name].dtype.itemsize for s in stores) for name in TEXTS
-    }
+    widths = {name: max(s._file[name].dtype.itemsize for s in stores) for name in TEXTS}
     crop = (first.crop_size, first.margin, first.color) if first.has_crops else None
     names = ["landmarks", "visibility", "box", "image_size", *(("affine", "crops") if crop else ())]
     made_from = {"stores": [s.made_from for s in stores]}

@@ -14,10 +14,14 @@ from flmd.errors import InputError, ParamsError
 from flmd.schemes import get_scheme
 from flmd.sources.rules import rules_for
 from flmd.store import FaceStore
-from flmd.tree import open_tree
+from flmd.tree import FileTree, open_tree
 
 app = typer.Typer(help="Annotated faces: formats, conversion, inspection.", no_args_is_help=True)
-BOXES, SPLITS, COLORS = ("annotated", "landmarks", "image"), ("keep", "published", "standard", "subject"), ("rgb", "grey")
+BOXES, SPLITS, COLORS = (
+    ("annotated", "landmarks", "image"),
+    ("keep", "published", "standard", "subject"),
+    ("rgb", "grey"),
+)
 
 
 @app.callback()
@@ -134,7 +138,7 @@ def _is_text(path: Path) -> bool:
 
 
 def _choose_file(
-    tree: formats.FileTree, name: str, from_: str | None
+    tree: FileTree, name: str, from_: str | None
 ) -> tuple[formats.Format, formats.Detection]:
     """The format of one annotation file, whatever else lies in its folder."""
     for candidate in [from_] if from_ else formats.names():
@@ -173,7 +177,9 @@ def inspect(store: Annotated[Path, typer.Argument(metavar="STORE")]) -> None:
         counted = zip(faces.texts("dataset"), faces.texts("split"), faces.texts("subset"), strict=True)
         for (dataset, split, subset), count in sorted(Counter(counted).items()):
             typer.echo(f"  {dataset or '-'}  {split or '-'}  {subset or '-'}  {count}")
-        typer.echo("boxes: " + ", ".join(f"{k} {v}" for k, v in sorted(Counter(faces.texts("box_source")).items())))
+        typer.echo(
+            "boxes: " + ", ".join(f"{k} {v}" for k, v in sorted(Counter(faces.texts("box_source")).items()))
+        )
         typer.echo(f"subjects: {len(set(faces.texts('subject')))}")
         for key, value in faces.made_from.items():
             typer.echo(f"made from {key}: {value}")

@@ -53,7 +53,9 @@ class Ibug300W(DatasetRules):
                 "no_standard_split", face.where, f"{face.image} lies in none of {', '.join(_STANDARD)}"
             )
         if split == "test" and _MIRROR.search(PurePosixPath(face.image).stem):
-            return Skipped("mirrored_test_face", face.where, f"{face.image} is no part of the standard test set")
+            return Skipped(
+                "mirrored_test_face", face.where, f"{face.image} is no part of the standard test set"
+            )
         return split
 
     def make_sample(self, target: Path, faces: int, seed: int) -> None:

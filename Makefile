@@ -1,0 +1,44 @@
+# The two commands: `make repro` and `make test`. Everything they need is installed into .venv first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export NO_ALBUMENTATIONS_UPDATE := 1
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup repro test lint format bench clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+setup: $(STAMP)  ## install everything into .venv
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	touch $(STAMP)
+
+repro: $(STAMP)  ## run the whole pipeline and print the metrics
+	dvc repro
+	@python pipeline/show.py
+
+test: $(STAMP)  ## run the tests
+	python -m pytest
+
+lint: $(STAMP)  ## ruff and mypy
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: $(STAMP)  ## let ruff rewrite the code
+	ruff check --fix .
+	ruff format .
+
+bench: $(STAMP)  ## measure against peers (installs the extra `bench`)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,bench]' -c constraints.txt
+	python -m benchmarks
+
+clean:  ## remove .venv and the outputs of the pipeline (the DVC cache stays)
+	rm -rf $(VENV) data/raw data/stores data/model data/*.h5
