@@ -1,0 +1,74 @@
+"""Networks: one file each, and the registry that builds them by name.
+
+A network is an ``nn.Module`` whose constructor takes keyword-only arguments: ``points``, ``channels``
+and ``input_size`` and its own options, all with the recipe's defaults. It maps (B, C, S, S) float32
+normalised pixels to (B, K, 2) float32 normalised coordinates (:mod:`flmd.normalise` maps both ways).
+A new one is a new file and a line in ``NETWORKS``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from flmd import options as _options
+from flmd.errors import ParamsError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+NETWORKS = {
+    "xception": "flmd.models.xception:Xception",
+}
+
+
+def names() -> list[str]:
+    """The networks there are, sorted; imports none of them."""
+    return sorted(NETWORKS)
+
+
+def build(
+    name: str,
+    *,
+    points: int = 68,
+    channels: int | None = None,
+    input_size: int | None = None,
+    pretrained: str = "none",
+    **options: object,
+) -> nn.Module:
+    """Build a network with freshly drawn weights, in training mode, on the CPU.
+
+    Parameters
+    ----------
+    name : one of :func:`names`.
+    points : K, landmarks to predict.
+    channels : of the input, 1 or 3; None: the recipe's.
+    input_size : S, side of the input in pixels; None: the recipe's.
+    pretrained : "none", "imagenet" or the path of a weights file; only for networks that have such.
+    options : the network's own; unset ones have the recipe's values.
+
+    Returns
+    -------
+    A module that maps (B, C, S, S) float32 to (B, K, 2) float32.
+
+    Raises
+    ------
+    ParamsError : unknown network or option (names the nearest), a value out of range, an input too
+        small for the network, pretrained weights that cannot be had.
+    """
+    module, _, attribute = _options.look_up("network", name, NETWORKS).partition(":")
+    factory = getattr(importlib.import_module(module), attribute)
+    given: dict[str, object] = {"points": points, **options}
+    if channels is not None:
+        given["channels"] = channels
+    if input_size is not None:
+        given["input_size"] = input_size
+    if "pretrained" in _options.known_options(factory):
+        given["pretrained"] = pretrained
+    elif pretrained != "none":
+        raise ParamsError(
+            f"network {name} has no pretrained weights (pretrained is {pretrained!r})",
+            hint="set train.pretrained: none",
+        )
+    network: nn.Module = factory(**_options.check("network", name, factory, given))
+    return network
