@@ -1,0 +1,295 @@
+"""dlib imglab's XML, as the iBUG 300-W large face landmark dataset is published in."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flmd.errors import InputError
+from flmd.face import NOT_LABELLED, VISIBLE, Attribute, Face, Skipped
+from flmd.formats.base import Detection, Format, WriteReport
+from flmd.formats.dlib_xml_lists import REQUIRED, find_lists
+from flmd.formats.dlib_xml_writer import FLAGS, NUMBERS, write
+from flmd.formats.layout import LARGEST, number_in, photo_of, resolve, split_of
+from flmd.formats.xml_stream import feed, new_parser
+from flmd.schemes import Scheme
+from flmd.tree import FileTree
+from flmd.tree.names import shown
+
+_BOX = ("left", "top", "width", "height")
+_IN_BOX = frozenset(_BOX)
+_PART = itemgetter("name", "x", "y")
+_MOST_PARTS = 1 << 16
+
+
+class DlibXml(Format):
+    """dlib imglab XML: ``<dataset><images><image file=><box top= left= width= height=><part name= x= y=/>``.
+
+    Points are 0-based pixel centres (base 0); dlib writes whole numbers, fractions are read too. A box's
+    ``left top width height`` is stored as it is: dlib's width counts pixels (right = left + width - 1), as
+    the store's does, and may reach outside the picture. ``occluded difficult truncated ignore`` become
+    bool attributes, ``angle pose age detection_score`` float, ``gender label`` and anything else str.
+    Every labelled point is visible (2): ``occluded`` is about the face.
+
+    Reading
+    -------
+    Parts are keyed by name, ``00`` or ``0`` up, in any order. A box without parts is a face of which no
+    point is labelled, or Skipped("ignored") when it says ``ignore='1'``; an ignored box with parts stays a
+    face with that attribute. A picture without boxes holds no face and yields nothing. File names are
+    taken relative to the XML's folder; a picture that is not in the tree keeps its name. A name whose
+    bytes were written as UTF-8 under dlib's ISO-8859-1 header is read right when the tree has it so.
+    The bare ``&``, ``<`` and ``'`` that dlib's writer leaves in file names are mended (``xml_stream``).
+    Splits come from the file's name: ``train``, ``test``, ``val``. The subject is the picture's path
+    without ending and ``_mirror``.
+
+    Skipped reasons: ``wrong_point_count``, ``duplicate_part``, ``unknown_part``, ``not_a_number`` (also
+    inf, nan, a missing x or y), ``bad_box`` (missing, not a number, not positive, nested), ``bad_path``
+    (no file name, or one that leaves the tree), ``ignored``. InputError, with the line: broken or
+    truncated XML (after the faces before the break), any DOCTYPE, another root element.
+
+    Writing
+    -------
+    One file when the target ends in ``.xml``, else a folder with ``labels_<split>.xml`` for each split
+    (``labels.xml`` when no face says one). Numbers are rounded as dlib itself does, ``floor(x + 0.5)``.
+    XML-escaped; ISO-8859-1, or UTF-8 when a name needs it. Lost, by key of ``WriteReport.lost``:
+    ``sub-pixel`` (a point or box is not whole), ``visibility``, ``unlabelled points`` (left out; dlib
+    reads such a face, this reader skips it as wrong_point_count), ``box`` (there was none: the box of the
+    points is written), ``box source`` (it was not annotated), ``split``, ``subject``, ``subset``,
+    ``dataset``, ``attributes``, ``image name`` (comes back otherwise: back-slashes, ``//``). Not written
+    at all: ``face without box and points``, ``face with unwritable image name`` (not XML characters).
+    """
+
+    name = "dlib-xml"
+    title = "dlib imglab XML (iBUG 300-W large face landmark dataset)"
+    precision = 1.0
+    boxes = True
+
+    def detect(self, tree: FileTree) -> Detection:
+        """Any ``*.xml`` with ``<dataset>`` and ``<images>`` in its first 64 KiB.
+
+        Lists that repeat others are left out: those that say no split in a folder where others do, and,
+        where one name extends another (``training.xml``, ``training_with_face_landmarks.xml``) and only
+        one of the two has any part, the one without.
+        """
+        return find_lists(tree)
+
+    def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
+        """Yield the faces of every file in order, in bounded memory; see the class for what is skipped."""
+        for name in files:
+            with tree.open(name) as stream:
+                yield from _Reader(tree, scheme, name).faces(stream)
+
+    def write(self, faces: Iterable[Face], target: Path, scheme: Scheme) -> WriteReport:
+        """Write an ``.xml`` file or a folder of them; see the class for what is lost."""
+        return write(faces, target, scheme)
+
+
+class _UnusableError(Exception):
+    """The box at hand is no face: reason and finding of a Skipped."""
+
+    def __init__(self, reason: str, what: str) -> None:
+        super().__init__(reason)
+        self.reason, self.what = reason, what
+
+
+class _Reader:
+    """Expat's handlers, and the state between them, for one file."""
+
+    def __init__(self, tree: FileTree, scheme: Scheme, name: str) -> None:
+        self._tree, self._folder, self._where = tree, posixpath.dirname(name), tree.where(name)
+        self._split = split_of(name) or ""
+        self._count = scheme.count
+        self._in_order = tuple(f"{i:02}" for i in range(scheme.count))
+        self._index = {f"{i:{width}}": i for width in ("", "02") for i in range(scheme.count)}
+        self._found: list[Face | Skipped] = []
+        self._parts: list[dict[str, str]] = []
+        self._box: dict[str, str] | None = None
+        self._label: list[str] = []
+        self._line = self._number = self._dropped = 0
+        self._file = self._photo = ""
+        self._image: str | None = None
+        self._size: tuple[int, int] | None = None
+        self._parser = new_parser(self._where)
+        self._parser.StartElementHandler = self._root
+        self._parser.EndElementHandler = self._end
+
+    def faces(self, stream: BinaryIO) -> Iterator[Face | Skipped]:
+        """Whatever the handlers found in each piece of the stream, the last one before an error too."""
+        pieces = feed(stream, self._parser, self._where)
+        error = None
+        while error is None:
+            try:
+                next(pieces)
+            except StopIteration:
+                return
+            except InputError as broken:
+                error = broken
+            found, self._found = self._found, []
+            if len(self._parts) > _MOST_PARTS:  # a box without end must not fill the memory
+                self._dropped += len(self._parts) - self._count
+                del self._parts[self._count :]
+            yield from found
+        raise error
+
+    def _root(self, tag: str, attributes: dict[str, str]) -> None:
+        if tag != "dataset":
+            raise InputError(
+                f"the root element is <{shown(tag[:40])}>",
+                where=f"{self._where}:{self._parser.CurrentLineNumber}",
+                expected=REQUIRED,
+            )
+        self._parser.StartElementHandler = self._start
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if tag == "part":
+            self._parts.append(attributes)
+        elif tag == "box":
+            if self._box is not None:
+                self._found.append(Skipped("bad_box", self._here(), "a box within this box"))
+            self._number += 1
+            self._box, self._line, self._dropped = attributes, self._parser.CurrentLineNumber, 0
+            self._parts.clear()
+            self._label.clear()
+        elif tag == "image":
+            self._start_image(attributes)
+        elif tag == "label":
+            self._parser.CharacterDataHandler = self._label.append
+
+    def _end(self, tag: str) -> None:
+        if tag == "box":
+            if self._box is not None:
+                self._found.append(self._face(self._box))
+                self._box = None
+        elif tag == "image":
+            self._image, self._file = None, ""
+        elif tag == "label":
+            self._parser.CharacterDataHandler = None
+
+    def _start_image(self, attributes: dict[str, str]) -> None:
+        self._file = attributes.get("file", "")
+        self._image = self._resolve(self._file)
+        self._photo = photo_of(self._image or "")
+        self._number = 0
+        width, height = attributes.get("width", ""), attributes.get("height", "")
+        whole = width.isdecimal() and height.isdecimal() and len(width + height) < 20
+        size = (int(width), int(height)) if whole else (0, 0)
+        self._size = size if min(size) > 0 else None
+
+    def _resolve(self, file: str) -> str | None:
+        image = resolve(self._folder, file)
+        if image is None or image.isascii() or image in self._tree:
+            return image
+        try:
+            other = resolve(self._folder, file.encode("latin-1").decode("utf-8", "surrogateescape"))
+        except UnicodeEncodeError:
+            return image
+        return other if other is not None and other in self._tree else image
+
+    def _here(self) -> str:
+        return f"{self._where}:{self._line} (image {shown(self._file[:200])}, box {self._number})"
+
+    def _face(self, given: dict[str, str]) -> Face | Skipped:
+        where = self._here()
+        try:
+            if self._image is None:
+                what = f"{self._file[:200]!r} is not a picture in the tree" if self._file else "no image file"
+                raise _UnusableError("bad_path", what)
+            box = _box(given)
+            attributes = self._attributes(given) if len(given) > 4 or self._label else {}
+            if not self._parts and attributes.get("ignore") is True:
+                raise _UnusableError("ignored", "a box to be ignored, without parts")
+            landmarks = self._landmarks()
+        except _UnusableError as fault:
+            return Skipped(fault.reason, where, fault.what)
+        return Face(
+            image=self._image,
+            landmarks=landmarks,
+            visibility=np.full(self._count, VISIBLE if self._parts else NOT_LABELLED, np.uint8),
+            box=box,
+            box_source="annotated",
+            subject=self._photo,
+            split=self._split,
+            image_size=self._size,
+            attributes=attributes,
+            where=where,
+        )
+
+    def _landmarks(self) -> NDArray[np.float32]:
+        """(K, 2) in the scheme's order; NaN throughout for a box without parts."""
+        out = np.full((self._count, 2), np.nan, np.float32)
+        if not self._parts:
+            return out
+        try:
+            names, xs, ys = zip(*map(_PART, self._parts), strict=True)
+            values = np.fromiter(map(float, xs + ys), np.float64, 2 * len(xs)).reshape(2, -1)
+            plain = "_" not in "".join(xs + ys) and bool((np.abs(values) <= LARGEST).all())
+        except (KeyError, ValueError):
+            plain = False
+        if not plain or self._dropped:
+            raise self._fault()
+        if names == self._in_order:
+            out[:] = values.T
+            return out
+        order = [self._index.get(name, -1) for name in names]
+        if len(order) != self._count or min(order) < 0 or len(set(order)) != self._count:
+            raise self._fault()
+        out[order] = values.T
+        return out
+
+    def _fault(self) -> _UnusableError:
+        """What is wrong with the parts of a box that is known to be no face: names first, then numbers."""
+        seen: set[int] = set()
+        for part in self._parts:
+            name = part.get("name")
+            index = self._index.get(name or "")
+            if index is None:
+                what = "a part without a name" if name is None else f"part {name[:40]!r}"
+                wanted = f"expected {self._in_order[0]} to {self._in_order[-1]}"
+                return _UnusableError("unknown_part", f"{what}, {wanted}")
+            if index in seen:
+                return _UnusableError("duplicate_part", f"part {name!r} occurs twice")
+            seen.add(index)
+        count = len(self._parts) + self._dropped
+        if count != self._count:
+            return _UnusableError("wrong_point_count", f"{count} parts, expected {self._count}")
+        for part in self._parts:
+            for axis in ("x", "y"):
+                if number_in(part.get(axis)) is None:
+                    what = f"{axis} of part {part['name']!r} is {_quoted(part.get(axis))}, expected a number"
+                    return _UnusableError("not_a_number", what)
+        raise AssertionError("no fault in the parts")
+
+    def _attributes(self, given: dict[str, str]) -> dict[str, Attribute]:
+        out: dict[str, Attribute] = {}
+        for key, text in given.items():
+            if key in _IN_BOX:
+                continue
+            number = number_in(text)
+            if key in FLAGS and text.lower() in ("0", "1", "true", "false"):
+                out[key] = text.lower() in ("1", "true")
+            else:
+                out[key] = number if key in NUMBERS and number is not None else text
+        if self._label:
+            out["label"] = "".join(self._label)
+        return out
+
+
+def _box(given: dict[str, str]) -> NDArray[np.float32]:
+    values = [number_in(given.get(key)) for key in _BOX]
+    for key, value in zip(_BOX, values, strict=True):
+        if value is None:
+            raise _UnusableError("bad_box", f"{key} is {_quoted(given.get(key))}, expected a number")
+    box = np.array(values, np.float32)
+    if not (box[2:] > 0).all():
+        raise _UnusableError("bad_box", f"width {given['width']}, height {given['height']}, expected above 0")
+    return box
+
+
+def _quoted(text: str | None) -> str:
+    return "missing" if text is None else repr(text[:40])

@@ -1,0 +1,120 @@
+"""How annotation lists lie in a tree and on a disk: splits in names, picture paths, numbers, outputs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from flmd.face import Face
+from flmd.formats.base import WriteReport
+
+LARGEST = 3.40282356e38  # the float64 values up to here become finite float32
+SPLIT_WORDS = {
+    "train": "train", "training": "train", "trainset": "train",
+    "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test", "testset": "test",
+    "unsplit": "",
+}  # fmt: skip
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_MIRROR = re.compile(r"_mirror$")
+
+
+def split_of(name: str) -> str | None:
+    """The split that a file's name says: "train" for ``labels_ibug_300W_train.xml`` or ``training.csv``.
+
+    "" for the word ``unsplit``; None when no word of the name, or words of several splits, say one.
+    """
+    stem = posixpath.splitext(posixpath.basename(name))[0]
+    found = {SPLIT_WORDS[w] for w in map(str.lower, _WORD.findall(stem)) if w in SPLIT_WORDS}
+    return found.pop() if len(found) == 1 else None
+
+
+def without_unions(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Sort lists into those to read and those left out as the union of the others, both in name order.
+
+    Where one folder holds lists whose names say a split, the others in that folder repeat their faces:
+    ``labels_ibug_300W.xml`` beside ``labels_ibug_300W_train.xml`` and ``labels_ibug_300W_test.xml``.
+    """
+    folders: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        folders[posixpath.dirname(name)].append(name)
+    kept: list[str] = []
+    for inside in folders.values():
+        kept += [name for name in inside if split_of(name) is not None] or inside
+    chosen = set(kept)
+    return sorted(kept), sorted(n for inside in folders.values() for n in inside if n not in chosen)
+
+
+def resolve(folder: str, name: str) -> str | None:
+    """The tree's name of a picture written as ``name`` in a list that lies in ``folder``.
+
+    Back-slashes count as slashes, ``.`` and ``..`` are resolved. None for what cannot be a file of the
+    tree: an absolute path, a drive letter, a path that leaves the tree, a folder, nothing at all.
+    """
+    path = name.replace("\\", "/")
+    if path.startswith("/") or path[1:2] == ":" or "\0" in path:
+        return None
+    if posixpath.basename(path) in ("", ".", ".."):
+        return None
+    path = posixpath.normpath(posixpath.join(folder, path))
+    return None if path.split("/", 1)[0] == ".." else path
+
+
+def number_in(text: str | None) -> float | None:
+    """The number a text writes out, if float32 can hold it; None for words, nan, inf, ``1_0``, nothing."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if abs(value) <= LARGEST and "_" not in (text or "") else None
+
+
+def photo_of(image: str) -> str:
+    """The picture's path without ending and without ``_mirror``: mirrored twins share it."""
+    stem = posixpath.splitext(image)[0]
+    return _MIRROR.sub("", stem) or stem
+
+
+def count_description_losses(report: WriteReport, face: Face, subject: str) -> None:
+    """Count what a plain list has no place for; ``subject`` is what reading it back will say."""
+    if face.subject not in ("", subject):
+        report.lost["subject"] += 1
+    if face.subset:
+        report.lost["subset"] += 1
+    if face.dataset:
+        report.lost["dataset"] += 1
+    if (face.visibility == 1).any():
+        report.lost["visibility"] += 1
+
+
+@contextlib.contextmanager
+def whole_or_nothing(target: Path) -> Iterator[Path]:
+    """A free path beside ``target`` for a file or folder, renamed onto it at the end; removed on failure.
+
+    Files of a new folder are renamed one by one into a folder that is there already.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.parent / f".{target.name}.part.tmp.{os.getpid()}"
+    _remove(scratch)
+    try:
+        yield scratch
+        if scratch.is_dir() and target.is_dir():
+            for file in sorted(scratch.iterdir()):
+                file.replace(target / file.name)
+        else:
+            scratch.replace(target)
+    finally:
+        _remove(scratch)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
