@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-import click
 import typer
 
 from flmd import __version__, errors
+from flmd.errors import ParamsError
 
 
 def print_version(wanted: bool) -> None:
@@ -26,19 +26,19 @@ def main_for(app: typer.Typer, name: str) -> Callable[[], None]:
         debug = len(arguments) != len(sys.argv) - 1
 
         def call() -> None:
-            result = typer.main.get_command(app).main(arguments, prog_name=name, standalone_mode=False)
+            try:
+                result = typer.main.get_command(app).main(arguments, prog_name=name, standalone_mode=False)
+            except Exception as error:
+                # A mistake on the command line. Typer's releases raise click's class or their own copy.
+                message = getattr(error, "format_message", None)
+                if message is None:
+                    raise
+                if not message():  # no command at all: the help has been printed
+                    raise SystemExit(2) from None
+                raise ParamsError(message().rstrip("."), hint=f"see {name} --help") from None
             if isinstance(result, int) and result:
                 raise SystemExit(result)
 
-        def usage() -> None:
-            try:
-                call()
-            except click.ClickException as error:
-                error.show()
-                raise SystemExit(error.exit_code) from None
-            except click.Abort:
-                raise KeyboardInterrupt from None
-
-        sys.exit(errors.run(usage, debug=debug or None))
+        sys.exit(errors.run(call, debug=debug or None))
 
     return main

@@ -1,0 +1,32 @@
+"""Stage `evaluate`: the best model on the test faces of every data set."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from flmd import errors, params, provenance, report
+from flmd.evaluate_store import evaluate_store
+from flmd.store import FaceStore
+
+
+def main() -> None:
+    """Write metrics.json, evaluation.json, faces.csv and the plots under reports/."""
+    settings = params.load()
+    source, model = Path("data/faces.h5"), Path("data/model/best.pt")
+    used = {"evaluate": settings.evaluate, "seed": settings.seed}
+    with FaceStore(source) as store:
+        measured = evaluate_store(
+            store,
+            model,
+            Path("reports"),
+            settings.evaluate,
+            seed=settings.seed,
+            device=settings.train.device,
+            made_from=provenance.made_from([source, model], used),
+        )
+    print(report.metrics_table(measured.metrics, measured.settings))
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))

@@ -1,0 +1,17 @@
+"""Print the metrics of the last evaluation; no stage, nothing is computed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from flmd import errors, report
+
+
+def main() -> None:
+    """Read reports/ and print the table."""
+    print(report.metrics_table(*report.read(Path("reports"))))
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))

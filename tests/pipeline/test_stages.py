@@ -1,0 +1,113 @@
+"""dvc.yaml names the code that its stages really run."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+
+
+def body(name: str) -> dict[str, object]:
+    """A stage's definition, the `do` part of a foreach."""
+    stage: dict[str, object] = STAGES[name]
+    return stage.get("do", stage)  # type: ignore[return-value]
+
+
+def declared(name: str) -> set[str]:
+    """All Python files that a stage's dependencies cover."""
+    files = set()
+    for dep in body(name)["deps"]:  # type: ignore[attr-defined]
+        path = ROOT / dep
+        if "${" in dep or not (dep.startswith(("flmd", "pipeline"))):
+            continue
+        files |= {p.relative_to(ROOT).as_posix() for p in (path.rglob("*.py") if path.is_dir() else [path])}
+    return files
+
+
+def module_file(name: str) -> Path | None:
+    path = ROOT.joinpath(*name.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def imports(path: Path) -> set[str]:
+    """Every flmd module that a file names in an import, inside functions too, and in registry strings."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("flmd."):
+            found.add(node.value.partition(":")[0])
+    return {name for name in found if name.split(".")[0] == "flmd"}
+
+
+def reachable(name: str) -> set[str]:
+    """Files that a stage's script reaches through imports, packages on the way included."""
+    todo, seen = [ROOT / "pipeline" / f"{name}.py"], set()
+    while todo:
+        path = todo.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        for module in imports(path):
+            parts = module.split(".")
+            for length in range(1, len(parts) + 1):
+                file = module_file(".".join(parts[:length]))
+                if file is not None:
+                    todo.append(file)
+    return {p.relative_to(ROOT).as_posix() for p in seen}
+
+
+LAZY = {
+    # download draws samples, convert only asks the same rules for subjects and splits
+    "convert": {"flmd/sources/sample", "flmd/face3d.py"},
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_declared_dependencies_are_the_code_that_can_be_reached(name: str) -> None:
+    lazy = tuple(LAZY.get(name, ()))
+    needed = {p for p in reachable(name) if not (lazy and p.startswith(lazy))}
+    assert sorted(needed - declared(name)) == []
+    assert sorted(declared(name) - reachable(name)) == []
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_modules_loaded_by_a_stage_are_declared(name: str) -> None:
+    code = (
+        "import runpy, sys; runpy.run_path(sys.argv[1], run_name='imported')\n"
+        "print('\\n'.join(m.__file__ for m in list(sys.modules.values())"
+        " if getattr(m, '__file__', None) and m.__name__.split('.')[0] == 'flmd'))"
+    )
+    script = ROOT / "pipeline" / f"{name}.py"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(script)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = {Path(line).resolve().relative_to(ROOT).as_posix() for line in done.stdout.split()}
+    assert loaded
+    assert sorted(loaded - declared(name)) == []
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_says_what_it_does(name: str) -> None:
+    assert len(str(body(name)["desc"])) > 20
+
+
+def test_only_the_last_stage_has_uncached_outputs() -> None:
+    """A `cache: false`, `persist` or `always_changed` switches DVC's run cache off for its stage."""
+    for name in STAGES:
+        text = str(body(name))
+        assert "persist" not in text
+        assert "always_changed" not in text
+        assert ("'cache': False" in text) == (name == "evaluate")
