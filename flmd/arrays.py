@@ -76,21 +76,45 @@ class _Work:
     pixels_at: tuple[Path, int] | None
 
 
+def augmenter_for(store: FaceStore, limits: AugmentParams, seed: int) -> Augmenter:
+    """What makes versions of a store's faces.
+
+    Raises
+    ------
+    ParamsError : the context crops are too tight for the limits, or the scheme cannot be flipped.
+    StoreError : a store without crops.
+    """
+    if store.margin is None or store.color is None:
+        raise StoreError(
+            "holds annotations only, no crops", where=str(store.path), hint="convert with images"
+        )
+    if limits.reach() > store.margin + 1e-9:
+        raise ParamsError(
+            f"the augmentation looks as far as {limits.reach():.4g} times the box, the crops of {store.path} "
+            f"hold {store.margin:g}",
+            hint="raise convert.margin and convert again, or tighten augment",
+        )
+    return Augmenter(limits, store.scheme, seed, store.color)
+
+
+def keys_of(store: FaceStore, rows: NDArray[np.intp]) -> NDArray[np.uint64]:
+    """(N,) keys that all draws for these faces are made from."""
+    names = zip(store.texts("dataset", rows), store.texts("image", rows), strict=True)
+    return face_keys([f"{dataset}\0{image}" for dataset, image in names], store.numbers("landmarks", rows))
+
+
 def make_faces(
     store: FaceStore, rows: NDArray[np.intp], augmenter: Augmenter, variants: Sequence[int] = (0,)
 ) -> Augmented:
     """Versions ``variants`` of the faces in ``rows`` of a store, face by face, in memory."""
-    keys = face_keys(
-        [f"{d}\0{i}" for d, i in zip(store.texts("dataset", rows), store.texts("image", rows), strict=True)],
-        landmarks := store.numbers("landmarks", rows),
-    )
+    crops = np.asarray(store.crops)
     return augmenter(
-        store.crops[rows],
+        [crops[row] for row in rows.tolist()],  # views: pixels are read where they lie
         store.numbers("affine", rows),
         store.numbers("box", rows),
-        landmarks,
+        store.numbers("landmarks", rows),
         store.numbers("visibility", rows),
-        keys,
+        keys_of(store, rows),
         np.asarray(variants),
     )
 
@@ -118,17 +142,7 @@ def build(
     ParamsError : the context crops are too tight for the limits, or the scheme cannot be flipped.
     StoreError : no training faces, or a store without crops.
     """
-    if store.margin is None or store.color is None:
-        raise StoreError(
-            "holds annotations only, no crops", where=str(store.path), hint="convert with images"
-        )
-    if limits.reach() > store.margin + 1e-9:
-        raise ParamsError(
-            f"the augmentation looks as far as {limits.reach():.4g} times the box, the crops of {store.path} "
-            f"hold {store.margin:g}",
-            hint="raise convert.margin and convert again, or tighten augment",
-        )
-    augmenter = Augmenter(limits, store.scheme, seed, store.color)
+    augmenter = augmenter_for(store, limits, seed)
     rows = {split: store.rows_where(split=split) for split in SPLITS}
     if not len(rows["train"]):
         raise StoreError("no face has split train", where=str(store.path), hint="check datasets.*.split")

@@ -5,6 +5,7 @@ Variant 0 of a face is the plain crop; every other one is a function of (seed, f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -104,7 +105,7 @@ class Augmenter:
 
     def __call__(
         self,
-        crops: NDArray[np.uint8],
+        crops: NDArray[np.uint8] | Sequence[NDArray[np.uint8]],
         crop_affine: NDArray[np.float64],
         box: NDArray[np.float32],
         landmarks: NDArray[np.float32],
@@ -118,7 +119,7 @@ class Augmenter:
 
         Parameters
         ----------
-        crops : (N, C, C) or (N, 3, C, C) uint8 context crops. crop_affine : (N, 2, 3) image -> crop.
+        crops : N context crops, (C, C) or (3, C, C) uint8. crop_affine : (N, 2, 3) image -> crop.
         box, landmarks, visibility : (N, 4), (N, K, 2), (N, K), image pixels. keys : (N,) uint64.
         variants : (V,) which versions; row n * V + v of the result is version ``variants[v]`` of face n.
         out : (N * V, ...) uint8 to write the images into.
@@ -140,7 +141,7 @@ class Augmenter:
             if row % each == 0:
                 source = self.source(crops[face[row]])
             pixels = images.warp(source, from_crop[row], self.limits.input_size)
-            out[row] = self._finish(pixels, changes[row])
+            self._finish(pixels, changes[row], out[row])
         return Augmented(out, points.astype(np.float32), seen, affine)
 
     def _changes(self, keys: NDArray[np.uint64], variant: NDArray[np.integer]) -> list[Photometric | None]:
@@ -149,7 +150,8 @@ class Augmenter:
         drawn = photometric.draw(u, self.limits)
         return [c if v else None for c, v in zip(drawn, variant.tolist(), strict=True)]
 
-    def _finish(self, pixels: NDArray[np.uint8], change: Photometric | None) -> NDArray[np.uint8]:
+    def _finish(self, pixels: NDArray[np.uint8], change: Photometric | None, out: NDArray[np.uint8]) -> None:
+        """Photometric changes of one crop, written in the output's colour and layout."""
         if change is not None:
             pixels = photometric.change_levels(pixels, change)
             if pixels.ndim == 3:
@@ -158,8 +160,7 @@ class Augmenter:
             pixels = images.to_grey(pixels)
         if change is not None:
             pixels = photometric.change_texture(pixels, change, self.seed)
-        if self.limits.color == "grey":
-            return pixels
-        if pixels.ndim == 2:
-            return np.broadcast_to(pixels, (3, *pixels.shape))
-        return pixels.transpose(2, 0, 1)
+        if pixels.ndim == 3:
+            cv2.split(pixels, list(out))
+        else:
+            out[:] = pixels  # one grey for all channels there are
