@@ -7,7 +7,6 @@ splits are drawn; the pictures are decoded once each, in parallel, and the store
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import closing
@@ -32,7 +31,7 @@ from flmd.spool import FaceSpool
 from flmd.store import crop_shape
 from flmd.tree import FileTree
 
-ANNOTATIONS, FACES_A_TASK, IMAGES_A_TASK = 512, 64, 32
+ANNOTATIONS, FACES_A_TASK, IMAGES_A_TASK = 512, 64, 8
 
 
 @dataclass(frozen=True)
@@ -176,21 +175,26 @@ def _crop_task(context: tuple[FileTree, CropSettings], pictures: list[list[Face]
 def _tasks(read: FaceSpool, sides: list[str]) -> Iterator[list[list[Face]]]:
     """Pictures with all their faces, a handful of pictures a task."""
     order, starts = _group_by_image(read)
-    task: list[list[Face]] = []
-    held = 0
-    for begin, end in zip(starts, [*starts[1:], len(order)], strict=True):
-        faces = []
-        for row in order[begin:end].tolist():
-            (face,) = read.faces(row, row + 1)
-            face.split = sides[row]
-            faces.append(face)
-        task.append(faces)
-        held += len(faces)
-        if held >= FACES_A_TASK or len(task) >= IMAGES_A_TASK:
-            yield task
-            task, held = [], 0
-    if task:
-        yield task
+    ends = [*starts[1:], len(order)]
+    first = 0
+    for last in range(len(starts)):
+        full = ends[last] - starts[first] >= FACES_A_TASK or last + 1 - first >= IMAGES_A_TASK
+        if not full and last + 1 < len(starts):
+            continue
+        begin = starts[first]
+        faces = _faces_at(read, order[begin : ends[last]], sides)
+        yield [faces[starts[i] - begin : ends[i] - begin] for i in range(first, last + 1)]
+        first = last + 1
+
+
+def _faces_at(read: FaceSpool, rows: NDArray[np.intp], sides: list[str]) -> list[Face]:
+    """The faces in these rows with their splits; neighbours are read in one go."""
+    faces: list[Face] = []
+    for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
+        faces += read.faces(int(run[0]), int(run[-1]) + 1)
+    for face, row in zip(faces, rows.tolist(), strict=True):
+        face.split = sides[row]
+    return faces
 
 
 def _group_by_image(read: FaceSpool) -> tuple[NDArray[np.intp], list[int]]:

@@ -55,13 +55,12 @@ def uniforms(seed: int, faces: ArrayLike, variants: ArrayLike, count: int) -> ND
     """
     face = np.asarray(faces, dtype=np.uint64)
     variant = np.asarray(variants, dtype=np.uint64)
-    blocks = []
-    for block in range(-(-count // 4)):
-        counter = np.stack([face & _LOW, face >> _HALF, variant, np.full_like(face, block)], axis=1).astype(
-            np.uint32
-        )
-        blocks.append(philox(counter, (seed & 0xFFFFFFFF, 0x464C4D44)))
-    return np.concatenate(blocks, axis=1)[:, :count] / 2.0**32
+    blocks = -(-count // 4)
+    counter = np.empty((len(face), blocks, 4), np.uint32)
+    counter[..., 0], counter[..., 1] = (face & _LOW)[:, None], (face >> _HALF)[:, None]
+    counter[..., 2], counter[..., 3] = variant[:, None], np.arange(blocks)
+    drawn = philox(counter.reshape(-1, 4), (seed & 0xFFFFFFFF, 0x464C4D44))
+    return drawn.reshape(len(face), blocks * 4)[:, :count] / 2.0**32
 
 
 def face_keys(names: Iterable[str], landmarks: NDArray[np.float32]) -> NDArray[np.uint64]:

@@ -68,7 +68,7 @@ def in_order(
         yield from map(functools.partial(function, context), tasks)
         return
     pool = ProcessPoolExecutor(
-        count, mp_context=_start_method(), initializer=_begin, initargs=(function, context)
+        count, mp_context=_start_method(function.__module__), initializer=_begin, initargs=(function, context)
     )
     try:
         yield from _windowed(pool, _call, tasks, in_flight * count)
@@ -106,12 +106,15 @@ def quiet() -> None:
         torch.set_num_threads(1)
 
 
-def _start_method() -> multiprocessing.context.BaseContext:
-    """Fork from a clean server process: plain fork copies locks that OpenCV's threads may hold."""
+def _start_method(module: str) -> multiprocessing.context.BaseContext:
+    """Fork from a clean server process: plain fork copies locks that OpenCV's threads may hold.
+
+    The server imports ``module`` once for all workers.
+    """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["numpy", "cv2", "flmd.images"])
+    context.set_forkserver_preload([module])
     return context
 
 

@@ -35,7 +35,8 @@ class Column:
         """All rows so far, as a read-only memory map."""
         if len(self._map) != self.count:
             self._file.flush()
-            self._map = np.memmap(self._path, self._dtype, "r", 0, (self.count, *self._shape))
+            # As a plain array: every slice of a np.memmap object costs microseconds more.
+            self._map = np.asarray(np.memmap(self._path, self._dtype, "r", 0, (self.count, *self._shape)))
         return self._map
 
     def close(self) -> None:
