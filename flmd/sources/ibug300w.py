@@ -35,11 +35,12 @@ class Ibug300W(DatasetRules):
     def subject(self, face: Face) -> str:
         """``helen/100032540`` for ``helen/trainset/100032540_1_mirror.jpg``."""
         path = PurePosixPath(face.image)
+        folder = self.folder(face) or str(path.parent)
         photo = _MIRROR.sub("", path.stem)
-        folder = self.folder(face)
-        if not folder.startswith("lfpw"):  # lfpw's image_0001 is a photo's own number, not a face's
-            photo = _FACE_NUMBER.sub("", photo) or photo
-        return f"{folder.split('/')[0] or path.parent}/{photo}"
+        if folder.startswith("lfpw"):
+            # lfpw numbers its photos from image_0001 in either folder: the folder is part of the name.
+            return f"{folder}/{photo}"
+        return f"{folder.split('/')[0]}/{_FACE_NUMBER.sub('', photo) or photo}"
 
     def subset(self, face: Face) -> str:
         """``common`` (helen and lfpw test pictures), ``challenging`` (ibug) or ""."""
