@@ -7,6 +7,7 @@ picture's size and shrunk at the end. Colours are RGB in 0-1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,11 @@ class Head:
     centre: tuple[float, float]
     scale: float
 
+    @cached_property
+    def anchors(self) -> Floats:
+        """``(A, 3)`` anchors of the person with the expression, head frame."""
+        return expressed(self.person, self.expression)
+
     def to_camera(self, points: Floats) -> Floats:
         """``(..., 3)`` head frame -> ``(..., 3)``: x and y in pixels, z in inter-ocular distances."""
         turned = np.einsum("ij,...j->...i", rotation(self.yaw, self.pitch, self.roll), points)
@@ -56,9 +62,8 @@ class Head:
         All points lie on the skin where the feature is, seen or not, except that a jaw point hidden by the
         cheek moves along its row of the skin to the visible outline, as annotators place it.
         """
-        anchors = expressed(self.person, self.expression)
-        points = self.to_camera(anchors[:68])[:, :2]
-        paths = np.einsum("jsa,ac->jsc", chart().marching, anchors)
+        points = self.to_camera(self.anchors[:68])[:, :2]
+        paths = np.einsum("jsa,ac->jsc", chart().marching, self.anchors)
         upright = np.einsum("ij,...j->...i", rotation(self.yaw, self.pitch, 0), paths)
         outwards = upright[..., 0] * np.where(MARCHING < 8, -1, 1)[:, None]
         outermost = outwards.argmax(axis=1)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from flmd.face3d import rotation
 from flmd.sources.sample_camera import SHIFT, Head, Image, Light, fine
-from flmd.sources.sample_head import Floats, head_mesh
-from flmd.sources.sample_person import HAIRLINE_U, Person, expressed
+from flmd.sources.sample_head import Floats, head_mesh, skin_end
+from flmd.sources.sample_person import HAIRLINE_U, Person
 from flmd.sources.sample_shade import shade
 from flmd.sources.sample_skin import LEFT, TOP
 
@@ -61,7 +61,14 @@ def _draw(canvas: Image, parts: list[_Part], head: Head, light: Light) -> None:
     corner = triangles[number]
     first = attributes[corner[:, 0]]
     values = first + s * (attributes[corner[:, 1]] - first) + t * (attributes[corner[:, 2]] - first)
-    window[rows, columns] = shade(values, rows, columns, window.shape, head, light)
+    colour = shade(values, rows, columns, window.shape, head, light)
+    # below the jaw the head fades into the neck
+    faded = values[:, 4] > 0.8
+    u, v = values[faded, 3], values[faded, 4]
+    share = np.clip((skin_end(u) - 0.05 - v) / 0.12, 0, 1).astype(np.float32)[:, None]
+    behind = window[rows[faded], columns[faded]]
+    colour[faded] = behind + share * (colour[faded] - behind)
+    window[rows, columns] = colour
 
 
 def _visible(
@@ -96,8 +103,10 @@ def _joined(parts: list[_Part]) -> tuple[Floats, Image, NDArray[np.intp]]:
 
 def _scalp_and_face(head: Head) -> _Part:
     person = head.person
-    mesh = head_mesh(expressed(person, head.expression))
-    hair = np.interp(np.abs(mesh.chart[:, 0]), HAIRLINE_U, person.hairline) - mesh.chart[:, 1]
+    mesh = head_mesh(head.anchors)
+    level = np.interp(np.abs(mesh.chart[:, 0]), HAIRLINE_U, person.hairline) - mesh.chart[:, 1]
+    # clipped, so that a steep hairline turns to hair at the skin's side of a triangle and not half-way up
+    hair = np.clip(level, -0.15, 0.6)
     grown = np.clip(hair / 0.3, 0, 1)
     thick = person.hair_volume * grown * (2 - grown) * np.clip(1.2 - 0.3 * mesh.chart[:, 1], 0.6, 1.6)
     lifted = mesh.vertices + _normals(mesh.vertices, mesh.triangles) * thick[:, None]

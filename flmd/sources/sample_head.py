@@ -177,11 +177,14 @@ def _triangles(grid: Floats, across: int) -> NDArray[np.intp]:
         part.ravel() for part in (corner[:-1, :-1], corner[:-1, 1:], corner[1:, :-1], corner[1:, 1:])
     )
     u, v = ((grid[a] + grid[d]) / 2).T
-    skin = v < np.interp(
-        np.abs(u), [0, 0.4, 0.7, 1.0, 1.25, 1.5, 2.0, 2.7], [1.76, 1.7, 1.6, 1.38, 1.15, 1.0, 1.0, 1.0]
-    )
+    skin = v < skin_end(u)
     a, b, c, d = (part[skin] for part in (a, b, c, d))
     return np.concatenate([np.stack([a, b, c], 1), np.stack([b, d, c], 1)])
+
+
+def skin_end(u: Floats) -> Floats:
+    """How far down the chart the head reaches at ``u``: under the jaw, into the neck."""
+    return np.interp(np.abs(u), [0, 0.4, 0.7, 1.0, 1.25, 1.5, 2.7], [1.76, 1.7, 1.6, 1.38, 1.15, 1.0, 1.0])
 
 
 def mirrored_anchors() -> NDArray[np.intp]:

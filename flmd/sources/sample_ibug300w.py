@@ -118,8 +118,9 @@ def draw(seed: int, picture: Picture) -> list[Entry]:
         )
     image = render(rng, rng, (width, height), heads, draw_light(rng, hard or rng.random() < 0.12),
                    draw_camera(rng, hard), things=0.3 if hard else 0.12)  # fmt: skip
-    points = np.stack([np.floor(head.landmarks() + 0.5).astype(np.int64) for head in heads])
-    boxes = np.stack([_detected(head.landmarks(), rng) for head in heads])
+    exact = [head.landmarks() for head in heads]
+    points = np.floor(np.stack(exact) + 0.5).astype(np.int64)
+    boxes = np.stack([_detected(face, rng) for face in exact])
     quality = int(rng.integers(60, 96))
     file = f"{picture.folder}/{picture.name}"
     entries = [

@@ -123,7 +123,7 @@ def draw_person(rng: np.random.Generator) -> Person:
 def draw_expression(rng: np.random.Generator, strength: float = 1.0) -> Expression:
     """An expression; ``strength`` 1 is an album of snapshots, 0 a passport photograph."""
     opened, shut = rng.random(2)
-    blink = rng.uniform(0.85, 1.0) if shut < 0.07 * strength else rng.normal(0.08, 0.2) * strength
+    blink = rng.uniform(0.85, 1.0) if shut < 0.07 * strength else rng.normal(-0.05, 0.2) * strength
     wink = rng.normal(0, 0.05, 2) if rng.random() < 0.97 else np.array([0.9, 0.0])
     return Expression(
         open=float(strength * rng.gamma(2.0, 0.07)) if opened < 0.5 else 0.0,
@@ -167,7 +167,7 @@ def expressed(person: Person, expression: Expression) -> Floats:
         closed = max(closed, 0.0) if closed > 0 else closed
         for a, b in zip(upper, under, strict=True):
             meet = 0.25 * moved[a] + 0.75 * moved[b]
-            squint = 0.12 * max(smile, 0)
+            squint = 0.08 * max(smile, 0)
             moved[a] += closed * (meet - moved[a])
             moved[b] += (max(closed, 0) * 0.97 + squint * (1 - max(closed, 0))) * (meet - moved[b])
     brow = _near(np.abs(x), y, 0.38, -0.25, 0.2) + 0.6 * _near(np.abs(x), y, 0.14, -0.2, 0.08)

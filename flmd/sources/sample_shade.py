@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from flmd.sources.sample_camera import FINE, Head, Image, Light
 from flmd.sources.sample_head import Floats
-from flmd.sources.sample_person import expressed
 from flmd.sources.sample_skin import DENSITY, LEFT, STRAND_DENSITY, TOP, skin
 
 # columns of a vertex's attributes
@@ -88,9 +87,8 @@ def shade(
     colour: Image = albedo * (around + diffuse * key) + shine[:, None] * key
 
     lit = (0.45 * light.fill + 0.5 * light.key).astype(np.float32)
-    anchors = expressed(person, head.expression)
-    _paint_mouth(colour, values, parts[:, 1], anchors, lit)
-    _paint_eyes(colour, values, parts[:, 2], anchors, head, light, lit)
+    _paint_mouth(colour, values, parts[:, 1], head.anchors, lit)
+    _paint_eyes(colour, values, parts[:, 2], head, light, lit)
     return colour
 
 
@@ -115,23 +113,21 @@ def _paint_mouth(colour: Image, values: Image, inside: Image, anchors: Floats, l
     inner = np.array([0.16, 0.05, 0.05], np.float32) + tongue[:, None] * np.array(
         [0.38, 0.12, 0.12], np.float32
     )
-    inner += (np.array([0.88, 0.84, 0.76], np.float32) - inner) * teeth[:, None]
+    inner += (np.array([1.0, 0.96, 0.88], np.float32) - inner) * teeth[:, None]
     colour[at] += (inner * lit - colour[at]) * inside[at, None]
 
 
-def _paint_eyes(
-    colour: Image, values: Image, opening: Image, anchors: Floats, head: Head, light: Light, lit: Image
-) -> None:
+def _paint_eyes(colour: Image, values: Image, opening: Image, head: Head, light: Light, lit: Image) -> None:
     at = np.flatnonzero((opening > 0.02) & (np.abs(values[:, 5]) > 0.05))
     for eye in (np.arange(36, 42), np.arange(42, 48)):
-        corners = anchors[eye[[0, 3]]]
+        corners = head.anchors[eye[[0, 3]]]
         some = at[(values[at, 5] < 0) == (corners[0, 0] < 0)]
         if not len(some):
             continue
         middle = corners.mean(axis=0)
         gaze = head.expression.gaze
         x, y = values[some, 5], values[some, 6]
-        lids = anchors[eye[:4]]
+        lids = head.anchors[eye[:4]]
         under_lid = (y - np.interp(x, lids[:, 0], lids[:, 1])).astype(np.float32)
         away = np.hypot(x - np.float32(middle[0] + gaze[0]), y - np.float32(middle[1] + gaze[1] - 0.008))
         soft = 0.9 / (head.scale * FINE)
@@ -143,7 +139,7 @@ def _paint_eyes(
         iris *= (1 - 0.6 * _ramp(away, 0.055, 0.072))[:, None]
         eyeball = white + (iris - white) * _ramp(-away, -0.070 - soft, -0.070 + soft)[:, None]
         eyeball *= 1 - _ramp(-away, -0.030 - soft, -0.030 + soft)[:, None] * 0.96
-        eyeball *= (0.55 + 0.45 * _ramp(under_lid, 0.0, 0.055))[:, None]
+        eyeball *= (0.68 + 0.32 * _ramp(under_lid, 0.0, 0.05))[:, None]
         glint = middle[:2] + gaze + 0.028 * light.direction[:2] + (0, -0.012)
         shine = _ramp(-np.hypot(x - np.float32(glint[0]), y - np.float32(glint[1])), -0.017 - soft, -0.010)
         eyeball = eyeball * lit * 1.05 + shine[:, None] * 0.85

@@ -289,7 +289,7 @@ def test_pose_of_drawn_heads_is_recovered():
     ]
     found = np.stack(estimate_pose(np.stack([head.landmarks() for head in heads])), axis=1)
     error = np.abs(found - [(head.yaw, head.pitch, head.roll) for head in heads]).mean(axis=0)
-    assert (error < (4.5, 7, 3)).all(), error
+    assert (error < (3, 4, 1.5)).all(), error
 
 
 def test_average_head_is_symmetric():
