@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 NETWORKS = {
+    "cnn2": "flmd.models.cnn2:Cnn2",
+    "cnn6": "flmd.models.cnn6:Cnn6",
+    "naimishnet": "flmd.models.naimishnet:NaimishNet",
+    "resnet152": "flmd.models.resnet152:ResNet152",
+    "vgg19": "flmd.models.vgg19:Vgg19",
     "xception": "flmd.models.xception:Xception",
 }
 
