@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from flmd.errors import one_line
 
 
 class Curves:
@@ -78,8 +81,13 @@ def in_dvc_project(folder: Path) -> bool:
 def _dvclive(folder: Path) -> Any:
     try:
         from dvclive.live import Live
+
+        logging.getLogger("dvclive").setLevel(logging.WARNING)
+        # dvcyaml=False: the pipeline's own dvc.yaml names the plots. No experiment is saved from in here.
+        return Live(str(folder), dvcyaml=False, save_dvc_exp=False, report=None, monitor_system=False)
     except ImportError:
         return None
-    logging.getLogger("dvclive").setLevel(logging.WARNING)
-    # dvcyaml=False: the pipeline's own dvc.yaml names the plots. No experiment is saved from in here.
-    return Live(str(folder), dvcyaml=False, save_dvc_exp=False, report=None, monitor_system=False)
+    except Exception as error:
+        # It raises what it meets in git (a repository without a commit, say); curves do not need git.
+        print(f"warning: DVCLive cannot start ({one_line(error)}); flmd writes the curves", file=sys.stderr)
+        return None

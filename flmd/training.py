@@ -29,7 +29,8 @@ from flmd import __version__ as flmd_version
 from flmd import checkpoint, losses, models, optim
 from flmd.batches import ArraySplit, Batch, Feeder, check_split, cut, draw
 from flmd.curves import Curves
-from flmd.errors import FlmdError, InputError, ParamsError, StoreError
+from flmd.devices import choose_device
+from flmd.errors import FlmdError, InputError, StoreError
 from flmd.normalise import Normalisation
 from flmd.params import TrainParams
 from flmd.schemes import Scheme
@@ -104,31 +105,6 @@ def fit(
             state = folder / "resume.pt"
             run.resume(state, progress)
         return run.to_the_end(out, state, curves, progress)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" is the first CUDA GPU where there is one, else the CPU.
-
-    "mps" is used only when asked for by name: it has no deterministic mode.
-
-    Raises
-    ------
-    ParamsError : no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ParamsError(f"train.device is {name!r}", expected="auto, cpu, cuda, cuda:N or mps") from None
-    here = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not here.get(device.type, False):
-        raise ParamsError(f"train.device is {name!r}, which is not here", hint="set train.device: auto")
-    return device
 
 
 class _Run:
@@ -359,7 +335,7 @@ def _numbers(value: float | list[float]) -> float | tuple[float, ...]:
 
 
 def _precision(name: str, device: torch.device) -> torch.dtype | None:
-    """The type of autocast, or None for plain float32. "auto": bfloat16 on a GPU that has it."""
+    """The type of autocast, or None for plain float32. "auto": bfloat16 on a CUDA GPU that has it."""
     if name == "bfloat16":
         return torch.bfloat16
     if name == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
