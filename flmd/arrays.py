@@ -19,29 +19,20 @@ dataset    (N,)                    UTF-8   name of the data set
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from flmd import h5file
-from flmd.augment import Augmented, Augmenter
-from flmd.counter_rng import face_keys
-from flmd.errors import ParamsError, StoreError
-from flmd.parallel import in_order
-from flmd.params import AugmentParams
+from flmd.errors import StoreError
 from flmd.schemes import get_scheme
-from flmd.store import FaceStore
 
 FORMAT, VERSION = "flmd-arrays", 1
 SPLITS = ("train", "val", "test")
-CROPS_A_TASK = 256
 COLUMNS: dict[str, str] = {
     "points": "pixels of the crop, the centre of the top-left pixel is (0, 0); NaN: not labelled",
     "visibility": "0 not labelled, 1 labelled but hidden, 2 visible",
@@ -64,186 +55,6 @@ class ArraySplit:
 
     def __len__(self) -> int:
         return len(self.points)
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What the tasks of one split share."""
-
-    store: FaceStore
-    augmenter: Augmenter
-    variants: NDArray[np.int64]
-    pixels_at: tuple[Path, int] | None
-
-
-def augmenter_for(store: FaceStore, limits: AugmentParams, seed: int) -> Augmenter:
-    """What makes versions of a store's faces.
-
-    Raises
-    ------
-    ParamsError : the context crops are too tight for the limits, or the scheme cannot be flipped.
-    StoreError : a store without crops.
-    """
-    if store.margin is None or store.color is None:
-        raise StoreError(
-            "holds annotations only, no crops", where=str(store.path), hint="convert with images"
-        )
-    if limits.reach() > store.margin + 1e-9:
-        raise ParamsError(
-            f"the augmentation looks as far as {limits.reach():.4g} times the box, the crops of {store.path} "
-            f"hold {store.margin:g}",
-            hint="raise convert.margin and convert again, or tighten augment",
-        )
-    return Augmenter(limits, store.scheme, seed, store.color)
-
-
-def keys_of(store: FaceStore, rows: NDArray[np.intp]) -> NDArray[np.uint64]:
-    """(N,) keys that all draws for these faces are made from."""
-    names = zip(store.texts("dataset", rows), store.texts("image", rows), strict=True)
-    return face_keys([f"{dataset}\0{image}" for dataset, image in names], store.numbers("landmarks", rows))
-
-
-def make_faces(
-    store: FaceStore, rows: NDArray[np.intp], augmenter: Augmenter, variants: Sequence[int] = (0,)
-) -> Augmented:
-    """Versions ``variants`` of the faces in ``rows`` of a store, face by face, in memory."""
-    crops = np.asarray(store.crops)
-    return augmenter(
-        [crops[row] for row in rows.tolist()],  # views: pixels are read where they lie
-        store.numbers("affine", rows),
-        store.numbers("box", rows),
-        store.numbers("landmarks", rows),
-        store.numbers("visibility", rows),
-        keys_of(store, rows),
-        np.asarray(variants),
-    )
-
-
-def build(
-    store: FaceStore,
-    target: Path,
-    limits: AugmentParams,
-    *,
-    seed: int,
-    made_from: Mapping[str, Any],
-    workers: int | None = None,
-    executor: Executor | None = None,
-) -> dict[str, int]:
-    """Write the training arrays of a store.
-
-    Training faces get ``limits.variants`` versions each, validation and test faces the plain crop.
-
-    Returns
-    -------
-    Crops by split.
-
-    Raises
-    ------
-    ParamsError : the context crops are too tight for the limits, or the scheme cannot be flipped.
-    StoreError : no training faces, or a store without crops.
-    """
-    augmenter = augmenter_for(store, limits, seed)
-    rows = {split: store.rows_where(split=split) for split in SPLITS}
-    if not len(rows["train"]):
-        raise StoreError("no face has split train", where=str(store.path), hint="check datasets.*.split")
-    variants = {split: np.arange(limits.variants if split == "train" else 1) for split in SPLITS}
-    counts = {split: len(rows[split]) * len(variants[split]) for split in SPLITS}
-    pixels = int(np.prod(augmenter.image_shape))
-    need = sum(counts.values()) * (pixels + store.scheme.count * 9 + 60)
-    with h5file.creating(target, need=need) as file:
-        crop = {"stored_margin": store.margin, **limits.model_dump()}
-        h5file.set_header(
-            file, FORMAT, VERSION, scheme=store.scheme.name, crop=crop, seed=seed, made_from=made_from
-        )
-        groups = {split: _allocate(file, split, counts[split], augmenter, store) for split in SPLITS}
-        file.flush()
-        with tqdm(desc="augment", total=sum(counts.values()), unit="crop", disable=None) as bar:
-            for split in SPLITS:
-                _fill(
-                    file,
-                    groups[split],
-                    store,
-                    augmenter,
-                    rows[split],
-                    variants[split],
-                    bar,
-                    workers,
-                    executor,
-                )
-    return counts
-
-
-def _allocate(file: h5py.File, split: str, count: int, augmenter: Augmenter, store: FaceStore) -> h5py.Group:
-    group = file.create_group(split)
-    k = augmenter.scheme.count
-    shapes: dict[str, tuple[tuple[int, ...], str]] = {
-        "points": ((k, 2), "f4"),
-        "visibility": ((k,), "u1"),
-        "affine": ((2, 3), "f8"),
-        "face": ((), "i8"),
-        "variant": ((), "i4"),
-    }
-    for name, (shape, dtype) in shapes.items():
-        h5file.add_dataset(group, name, (count, *shape), dtype, units=COLUMNS[name])
-    h5file.add_text(
-        group, "dataset", count, max((len(t.encode()) for t in store.texts("dataset")), default=1)
-    )
-    h5file.add_dataset(group, "images", (count, *augmenter.image_shape), "u1", units="levels 0-255")
-    return group
-
-
-def _fill(
-    file: h5py.File,
-    group: h5py.Group,
-    store: FaceStore,
-    augmenter: Augmenter,
-    rows: NDArray[np.intp],
-    variants: NDArray[np.int64],
-    bar: tqdm[Any],
-    workers: int | None,
-    executor: Executor | None,
-) -> None:
-    """Make one split. Our own workers write pixels into the file themselves; foreign ones return them."""
-    if not len(rows):
-        return
-    each = len(variants)
-    images = group["images"]
-    place = (Path(file.filename), images.id.get_offset()) if executor is None else None
-    work = _Work(store, augmenter, variants, place)
-    tasks = list(_tasks(rows, max(1, CROPS_A_TASK // each)))
-    start = 0
-    for (_, faces), made in zip(
-        tasks, in_order(_make, work, tasks, workers=workers, executor=executor), strict=True
-    ):
-        count = len(faces) * each
-        for name in ("points", "visibility", "affine"):
-            h5file.write_rows(file, group[name], start, getattr(made, name))
-        h5file.write_rows(file, group["face"], start, np.repeat(faces, each))
-        h5file.write_rows(file, group["variant"], start, np.tile(variants, len(faces)))
-        names = np.repeat(np.array(store.texts("dataset", faces), dtype=object), each).tolist()
-        h5file.write_rows(
-            file, group["dataset"], start, h5file.encode_texts(names, group["dataset"].dtype.itemsize)
-        )
-        if place is None:
-            h5file.write_rows(file, images, start, made.images)
-        start += count
-        bar.update(count)
-
-
-def _tasks(rows: NDArray[np.intp], size: int) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    for start in range(0, len(rows), size):
-        yield start, rows[start : start + size]
-
-
-def _make(work: _Work, task: tuple[int, NDArray[np.intp]]) -> Augmented:
-    start, rows = task
-    made = make_faces(work.store, rows, work.augmenter, work.variants.tolist())
-    if work.pixels_at is None:
-        return made
-    path, offset = work.pixels_at
-    row = made.images[0].nbytes
-    h5file.write_at(path, offset + start * len(work.variants) * row, made.images)
-    return Augmented(made.images[:0], made.points, made.visibility, made.affine)
 
 
 class TrainingArrays:

@@ -21,7 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from flmd import ring
-from flmd.arrays import ArraySplit, augmenter_for, keys_of
+from flmd.arrays import ArraySplit
+from flmd.augment_store import augmenter_for, keys_of
 from flmd.batches import draw
 from flmd.errors import ParamsError
 from flmd.parallel import worker_count

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from flmd import arrays, checkpoint, evaluation, geometry, metrics, plots, report
+from flmd import augment_store, checkpoint, evaluation, geometry, metrics, plots, report
 from flmd.augment import Augmenter
 from flmd.checkpoint import ModelInfo
 from flmd.devices import choose_device
@@ -93,7 +93,7 @@ def predict_rows(
     points = []
     with tqdm(desc="predict", total=len(rows), unit="face", disable=None) as bar:
         for start in range(0, len(rows), BLOCK):
-            made = arrays.make_faces(store, rows[start : start + BLOCK], augmenter)
+            made = augment_store.make_faces(store, rows[start : start + BLOCK], augmenter)
             points.append(
                 evaluation.predict(
                     model,

@@ -62,7 +62,7 @@ def probe(data: bytes, *, max_pixels: float = 2e8) -> tuple[int, int]:
     if width * height > max_pixels:
         raise ImageError(
             "image_too_large",
-            f"the header announces {width}x{height} pixels, over the limit of {max_pixels / 1e6:g} megapixels",
+            f"the header announces {width}x{height} pixels, the limit is {max_pixels / 1e6:g} million",
         )
     return width, height
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flmd import arrays, errors, params, provenance
+from flmd import augment_store, errors, params, provenance
 from flmd.store import FaceStore
 
 
@@ -15,7 +15,7 @@ def main() -> None:
     source = Path("data/faces.h5")
     used = {"augment": settings.augment, "seed": settings.seed}
     with FaceStore(source) as store:
-        counts = arrays.build(
+        counts = augment_store.build(
             store,
             Path("data/arrays.h5"),
             settings.augment,

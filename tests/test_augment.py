@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flmd import arrays, geometry, photometric
+from flmd import arrays, augment_store, geometry, photometric
 from flmd.augment import Augmenter, draw_affines
 from flmd.counter_rng import face_keys
 from flmd.errors import ParamsError, StoreError
@@ -50,7 +50,7 @@ def test_a_blob_and_its_point_agree_through_every_variant(
     settings_ = limits(color=color, crop=0.95, **GEOMETRIC)
     with store:
         augmenter = Augmenter(settings_, IBUG68, seed, "rgb")
-        made = arrays.make_faces(store, np.array([0]), augmenter, range(6))
+        made = augment_store.make_faces(store, np.array([0]), augmenter, range(6))
     for row in range(6):
         plane = made.images[row] if color == "grey" else made.images[row, 1]
         # Two resamplings to 8 bits: half a level of rounding moves a centroid by less than 0.05 px.
@@ -71,8 +71,8 @@ def test_variant_0_is_the_plain_crop(tmp_path: Path) -> None:
     with small_store(tmp_path) as store:
         wild = Augmenter(limits(**GEOMETRIC, **PHOTOMETRIC), IBUG68, 1, "rgb")
         tame = Augmenter(limits(saturation=0.1), IBUG68, 99, "rgb")
-        a = arrays.make_faces(store, np.arange(6), wild)
-        b = arrays.make_faces(store, np.arange(6), tame)
+        a = augment_store.make_faces(store, np.arange(6), wild)
+        b = augment_store.make_faces(store, np.arange(6), tame)
         box = store.numbers("box")
     assert (a.images == b.images).all()
     assert a.affine == pytest.approx(geometry.square_crop(box, 1.3, 64))
@@ -81,9 +81,11 @@ def test_variant_0_is_the_plain_crop(tmp_path: Path) -> None:
 def test_a_variant_is_a_function_of_seed_face_and_variant_alone(tmp_path: Path) -> None:
     with small_store(tmp_path) as store:
         augmenter = Augmenter(limits(**GEOMETRIC, **PHOTOMETRIC), IBUG68, 1, "rgb")
-        together = arrays.make_faces(store, np.arange(6), augmenter, range(4))
-        alone = arrays.make_faces(store, np.array([3]), augmenter, [2])
-        other = arrays.make_faces(store, np.array([3]), Augmenter(limits(**GEOMETRIC), IBUG68, 2, "rgb"), [2])
+        together = augment_store.make_faces(store, np.arange(6), augmenter, range(4))
+        alone = augment_store.make_faces(store, np.array([3]), augmenter, [2])
+        other = augment_store.make_faces(
+            store, np.array([3]), Augmenter(limits(**GEOMETRIC), IBUG68, 2, "rgb"), [2]
+        )
     assert (together.images[3 * 4 + 2] == alone.images[0]).all()
     assert (together.points[3 * 4 + 2] == alone.points[0]).all()
     assert not np.allclose(other.points, alone.points)
@@ -151,7 +153,9 @@ def test_noise_has_the_strength_asked_for_and_occlusion_the_size() -> None:
 
 def test_colour_changes_leave_a_grey_store_grey(tmp_path: Path) -> None:
     with small_store(tmp_path, color="grey") as store:
-        made = arrays.make_faces(store, np.arange(2), Augmenter(limits(**PHOTOMETRIC), IBUG68, 0, "grey"), [0, 1])
+        made = augment_store.make_faces(
+            store, np.arange(2), Augmenter(limits(**PHOTOMETRIC), IBUG68, 0, "grey"), [0, 1]
+        )
     assert made.images.shape == (4, 64, 64)
 
 
@@ -161,7 +165,7 @@ def test_same_arrays_with_one_and_four_workers_and_on_two_runs(tmp_path: Path) -
     with small_store(tmp_path, count=12) as store:
         for run, workers in enumerate((1, 4, 1)):
             target = tmp_path / f"{run}.h5"
-            counts = arrays.build(store, target, given_limits, seed=5, made_from={}, workers=workers)
+            counts = augment_store.build(store, target, given_limits, seed=5, made_from={}, workers=workers)
             assert counts == {"train": 8 * 70, "val": 2, "test": 2}
             found.add(target.read_bytes())
     assert len(found) == 1
@@ -170,8 +174,10 @@ def test_same_arrays_with_one_and_four_workers_and_on_two_runs(tmp_path: Path) -
 def test_arrays_hold_what_was_made(tmp_path: Path) -> None:
     given_limits = limits(**GEOMETRIC)
     with small_store(tmp_path) as store:
-        arrays.build(store, tmp_path / "a.h5", given_limits, seed=5, made_from={"x": 1}, workers=1)
-        made = arrays.make_faces(store, np.arange(4), Augmenter(given_limits, IBUG68, 5, "rgb"), range(4))
+        augment_store.build(store, tmp_path / "a.h5", given_limits, seed=5, made_from={"x": 1}, workers=1)
+        made = augment_store.make_faces(
+            store, np.arange(4), Augmenter(given_limits, IBUG68, 5, "rgb"), range(4)
+        )
     with arrays.TrainingArrays(tmp_path / "a.h5") as opened:
         train = opened.split("train")
         assert isinstance(train.images, np.memmap)
@@ -186,14 +192,14 @@ def test_arrays_hold_what_was_made(tmp_path: Path) -> None:
 
 def test_a_margin_too_small_for_the_limits_is_refused(tmp_path: Path) -> None:
     with small_store(tmp_path, margin=1.5) as store, pytest.raises(ParamsError, match="raise convert.margin"):
-        arrays.build(store, tmp_path / "a.h5", limits(rotation=45), seed=0, made_from={})
+        augment_store.build(store, tmp_path / "a.h5", limits(rotation=45), seed=0, made_from={})
 
 
 def test_no_training_faces_is_said(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", np.zeros((110, 130, 3), np.uint8))
     _, store = convert_list(tmp_path, [make_face("a.png", split="test")], tmp_path / "s.h5")
     with store, pytest.raises(StoreError, match="no face has split train"):
-        arrays.build(store, tmp_path / "a.h5", limits(), seed=0, made_from={})
+        augment_store.build(store, tmp_path / "a.h5", limits(), seed=0, made_from={})
 
 
 def test_a_store_is_no_arrays_file(tmp_path: Path) -> None:

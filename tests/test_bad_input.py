@@ -266,7 +266,9 @@ def test_command_line_mistakes(flmd_data, folder: Path) -> None:  # type: ignore
 def test_unknown_network_and_missing_model(flmd_data, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     from tests.pipeline.project import ROOT
 
-    _, store = convert_list(folder, [make_face("a.png", seed=i, subject=str(i)) for i in range(4)], folder / "s.h5")
+    _, store = convert_list(
+        folder, [make_face("a.png", seed=i, subject=str(i)) for i in range(4)], folder / "s.h5"
+    )
     store.close()
     text = (ROOT / "params.yaml").read_text().replace("network: xception", "network: xceptoin")
     (tmp_path / "p.yaml").write_text(text)

@@ -77,7 +77,9 @@ def test_store_holds_what_was_read(tmp_path: Path) -> None:
 def test_same_bytes_with_one_and_four_workers_and_on_two_runs(tmp_path: Path) -> None:
     faces = []
     for i in range(90):
-        picture(tmp_path, f"{i % 70:03d}.jpg", seed=i % 70)  # some pictures hold two faces, far apart in the list
+        picture(
+            tmp_path, f"{i % 70:03d}.jpg", seed=i % 70
+        )  # some pictures hold two faces, far apart in the list
         faces.append(make_face(f"{i % 70:03d}.jpg", subject=f"s{i % 20}", seed=i))
     digests = set()
     for run, workers in enumerate((1, 4, 4)):

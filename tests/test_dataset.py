@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from flmd import arrays
+from flmd import augment_store
 from flmd.arrays import TrainingArrays
 from flmd.augment import Augmenter
 from flmd.dataset import AugmentedBatches, PrecomputedBatches
@@ -119,7 +119,9 @@ def test_a_version_is_the_one_the_augment_stage_makes(store: FaceStore) -> None:
         store, np.arange(FACES), limits(), seed=5, batch=FACES, shuffle=False, normalise=None
     )
     (made,) = epoch(batches, 2)
-    stage = arrays.make_faces(store, np.arange(FACES), arrays.augmenter_for(store, limits(), 5), (3,))
+    stage = augment_store.make_faces(
+        store, np.arange(FACES), augment_store.augmenter_for(store, limits(), 5), (3,)
+    )
     assert np.array_equal(made[0][:, 0].numpy(), stage.images)
     assert np.array_equal(made[1].numpy(), stage.points)
     assert np.array_equal(made[2].numpy(), stage.visibility)
@@ -205,7 +207,7 @@ def test_an_exception_in_a_thread_reaches_the_consumer(
 
     monkeypatch.setattr(Augmenter, "__call__", failing)
     seen = []
-    with pytest.raises(OSError, match="went away"):  # noqa: PT012  (the loop is what raises)
+    with pytest.raises(OSError, match="went away"):
         for batch in batches:
             seen.append(batch.faces)
     assert [f.tolist() for f in seen] == [b[3].tolist() for b in whole[:3]]
@@ -216,7 +218,7 @@ def test_an_exception_in_a_thread_reaches_the_consumer(
 def test_precomputed_batches_are_the_rows_of_the_split(
     store: FaceStore, tmp_path: Path, threads: int
 ) -> None:
-    arrays.build(store, tmp_path / "a.h5", limits(variants=3), seed=5, made_from={}, workers=1)
+    augment_store.build(store, tmp_path / "a.h5", limits(variants=3), seed=5, made_from={}, workers=1)
     with TrainingArrays(tmp_path / "a.h5") as made:
         split = made.split("train")
     batches = PrecomputedBatches(split, batch=10, seed=2, threads=threads)

@@ -47,7 +47,9 @@ def test_square_crop_does_not_squash() -> None:
     assert affine[0, 0] == affine[1, 1] == pytest.approx(1.0)
 
 
-@given(box=boxes, zoom=st.floats(0.5, 4), angle=st.floats(-180, 180), scale=st.floats(0.5, 2), flip=st.booleans())
+@given(
+    box=boxes, zoom=st.floats(0.5, 4), angle=st.floats(-180, 180), scale=st.floats(0.5, 2), flip=st.booleans()
+)
 def test_inverse_undoes_any_augmentation(
     box: np.ndarray, zoom: float, angle: float, scale: float, flip: bool
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import subprocess
 import sys
@@ -48,7 +47,9 @@ def path(tmp_path: Path) -> Path:
 
 @settings(max_examples=25, deadline=None)
 @given(names=st.lists(st.tuples(texts, texts, texts), min_size=1, max_size=9))
-def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, names: list[tuple[str, str, str]]) -> None:
+def test_any_text_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, names: list[tuple[str, str, str]]
+) -> None:
     folder = tmp_path_factory.mktemp("texts")
     faces = [make_face(image, subject=subject or "s") for image, subject, _ in names]
     for face, (_, _, note) in zip(faces, names, strict=True):
@@ -101,7 +102,11 @@ def test_merge_keeps_every_row_in_order(tmp_path: Path, path: Path) -> None:
 def test_merge_refuses_crops_of_another_kind(tmp_path: Path, path: Path) -> None:
     other = tmp_path / "other.h5"
     write(other, [make_face("x.jpg")], scratch=tmp_path / "scratch2", margin=3.0)
-    with store.FaceStore(path) as a, store.FaceStore(other) as b, pytest.raises(StoreError, match="margin is 3.0"):
+    with (
+        store.FaceStore(path) as a,
+        store.FaceStore(other) as b,
+        pytest.raises(StoreError, match="margin is 3.0"),
+    ):
         store.merge([a, b], tmp_path / "both.h5")
 
 
@@ -172,6 +177,9 @@ def test_killed_writer_leaves_old_store_and_the_next_one_cleans_up(path: Path) -
 
 
 def test_too_little_space_is_said_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="disk is full.*free some space"), h5file.creating(tmp_path / "x.h5", need=2**60):
+    with (
+        pytest.raises(StoreError, match="disk is full.*free some space"),
+        h5file.creating(tmp_path / "x.h5", need=2**60),
+    ):
         pass
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

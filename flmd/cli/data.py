@@ -137,9 +137,7 @@ def _is_text(path: Path) -> bool:
         return b"\0" not in stream.read(1024)
 
 
-def _choose_file(
-    tree: FileTree, name: str, from_: str | None
-) -> tuple[formats.Format, formats.Detection]:
+def _choose_file(tree: FileTree, name: str, from_: str | None) -> tuple[formats.Format, formats.Detection]:
     """The format of one annotation file, whatever else lies in its folder."""
     for candidate in [from_] if from_ else formats.names():
         fmt = formats.get(candidate)

@@ -38,7 +38,7 @@ def train(
 
     Example: flmd train data/faces.h5 --out runs/first
     """
-    from flmd import arrays, params, provenance, training
+    from flmd import arrays, augment_store, params, provenance, training
     from flmd.store import FaceStore
 
     settings = params.load(params_file)
@@ -49,7 +49,7 @@ def train(
     source = out / "arrays.h5"
     with FaceStore(store) as faces:
         if not _made_alike(source, made_from):
-            arrays.build(
+            augment_store.build(
                 faces, source, settings.augment, seed=settings.seed, made_from=made_from, workers=workers
             )
     with arrays.TrainingArrays(source) as data:
@@ -86,7 +86,9 @@ def evaluate(
     model: Annotated[Path, typer.Option("--model", "-m", help="From `flmd train`.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for numbers, tables and pictures.")],
     split: Annotated[str, typer.Option(help="train, val, test or all.")] = "test",
-    normaliser: Annotated[str, typer.Option(help="inter_ocular, inter_pupil, box or diagonal.")] = "inter_ocular",
+    normaliser: Annotated[
+        str, typer.Option(help="inter_ocular, inter_pupil, box or diagonal.")
+    ] = "inter_ocular",
     threshold: Annotated[float, typer.Option(help="Of AUC and failure rate.")] = 0.08,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     seed: Annotated[int, typer.Option(help="Which faces the random gallery shows.")] = 0,
@@ -103,7 +105,9 @@ def evaluate(
     if split not in ("train", "val", "test", "all"):
         raise ParamsError(f"--split is {split!r}", expected="train, val, test or all")
     if normaliser not in ("inter_ocular", "inter_pupil", "box", "diagonal"):
-        raise ParamsError(f"--normaliser is {normaliser!r}", expected="inter_ocular, inter_pupil, box or diagonal")
+        raise ParamsError(
+            f"--normaliser is {normaliser!r}", expected="inter_ocular, inter_pupil, box or diagonal"
+        )
     if not 0 < threshold < 10:
         raise ParamsError(f"--threshold is {threshold}", expected="a fraction above 0, such as 0.08")
     settings = EvaluateParams(normaliser=normaliser, threshold=threshold)  # type: ignore[arg-type]

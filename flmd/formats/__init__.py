@@ -38,7 +38,7 @@ def _registry() -> tuple[dict[str, Format], dict[str, str]]:
         try:
             plugin = entry.load()()
             if not isinstance(plugin, Format):
-                raise TypeError(f"{entry.value} is not a flmd.formats.Format")  # noqa: TRY301
+                raise TypeError(f"{entry.value} is not a flmd.formats.Format")
         except Exception as error:
             failed[entry.name] = f"{type(error).__name__}: {one_line(error)}"
         else:

@@ -61,9 +61,9 @@ class Ibug300W(DatasetRules):
 
     def make_sample(self, target: Path, faces: int, seed: int) -> None:
         """The sample of ``flmd.sources.sample``, drawn by us."""
-        from flmd.sources import sample
+        from flmd.sources.sample import make_ibug300w
 
-        sample.make_ibug300w(target, faces=faces, seed=seed)
+        make_ibug300w(target, faces=faces, seed=seed)
 
 
 RULES = Ibug300W("ibug300w")

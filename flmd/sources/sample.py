@@ -8,8 +8,6 @@ are a function of (seed, what it is) only, so that the bytes do not depend on th
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +17,7 @@ from tqdm import tqdm
 from flmd.errors import ParamsError
 from flmd.parallel import in_order
 from flmd.sources import sample_ibug300w, sample_youtube
+from flmd.tree.scratch import ScratchFile
 
 Result = TypeVar("Result")
 
@@ -90,12 +89,9 @@ def _shown(results: Iterable[Result], total: int, text: str) -> Iterator[Result]
 def _write(path: Path, write: Callable[[Path], None]) -> None:
     """Call ``write`` on a file beside ``path``, then put it in its place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    part = Path(name)
+    part = ScratchFile(path.parent, path.name)
     try:
-        write(part)
-        part.chmod(0o644)
-        part.replace(path)
+        write(part.path)
+        part.keep_as(path)
     finally:
-        part.unlink(missing_ok=True)
+        part.discard()

@@ -21,9 +21,9 @@ class YouTubeFaces(DatasetRules):
 
     def make_sample(self, target: Path, faces: int, seed: int) -> None:
         """The sample of ``flmd.sources.sample``, drawn by us."""
-        from flmd.sources import sample
+        from flmd.sources.sample import make_youtube_faces
 
-        sample.make_youtube_faces(target, faces=faces, seed=seed)
+        make_youtube_faces(target, faces=faces, seed=seed)
 
 
 RULES = YouTubeFaces("youtube_faces")

@@ -45,7 +45,9 @@ class Project:
             else:
                 shutil.copy(source, target)
         shutil.copytree(ROOT / "data" / "manifests", folder / "data" / "manifests")
-        shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+        shutil.copytree(
+            ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local")
+        )
         self.set({**SMALL, **changes})
         self.run("git", "init", "-q")
         self.run("git", "add", "-A")
@@ -94,7 +96,9 @@ class Project:
             raise AssertionError(f"{command} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
 
-    def repro(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    def repro(
+        self, *arguments: str, check: bool = True, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """`dvc repro`."""
         return self.run("dvc", "repro", *arguments, check=check, **environment)
 

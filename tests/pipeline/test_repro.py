@@ -52,7 +52,7 @@ def test_killed_anywhere_and_run_again_gives_the_same_digests(done: Project, tmp
     data = project.folder / "data"
 
     def unfinished(folder: Path, name: str) -> bool:
-        return any(folder.glob(f".{name}*tmp*")) if folder.is_dir() else False
+        return any(folder.glob(f".{name}.*tmp*")) if folder.is_dir() else False
 
     project.kill_when("download@ibug300w", lambda: unfinished(data / "raw", "ibug300w"))
     project.kill_when("convert@youtube_faces", lambda: unfinished(data / "stores", "youtube_faces"))

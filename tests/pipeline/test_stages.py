@@ -47,7 +47,9 @@ def imports(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("flmd."):
+        elif (
+            isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("flmd.")
+        ):
             found.add(node.value.partition(":")[0])
     return {name for name in found if name.split(".")[0] == "flmd"}
 
