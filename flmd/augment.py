@@ -16,6 +16,7 @@ from flmd import geometry, images, photometric
 from flmd.counter_rng import uniforms
 from flmd.params import AugmentParams
 from flmd.photometric import Photometric
+from flmd.pixel_transforms import PixelTransforms
 from flmd.schemes import Scheme
 
 GEOMETRIC_DRAWS = 8
@@ -86,6 +87,7 @@ class Augmenter:
     def __init__(self, limits: AugmentParams, scheme: Scheme, seed: int, stored: str) -> None:
         self.limits, self.seed, self.stored = limits, seed, stored
         self.scheme = scheme
+        self.transforms = PixelTransforms(limits.albumentations)
         self._flip = scheme.flip_indices() if limits.flip > 0 else None
         # Where only the grey of a picture counts, it is made once, before any resampling.
         self._grey_first = limits.color == "grey" and (stored == "grey" or not photometric.uses_color(limits))
@@ -160,6 +162,8 @@ class Augmenter:
             pixels = images.to_grey(pixels)
         if change is not None:
             pixels = photometric.change_texture(pixels, change, self.seed)
+            if self.transforms:
+                pixels = self.transforms(pixels, change.seed)
         if pixels.ndim == 3:
             cv2.split(pixels, list(out))
         else:

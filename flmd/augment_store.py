@@ -43,7 +43,8 @@ def augmenter_for(store: FaceStore, limits: AugmentParams, seed: int) -> Augment
 
     Raises
     ------
-    ParamsError : the context crops are too tight for the limits, or the scheme cannot be flipped.
+    ParamsError : the context crops are too tight for the limits, the scheme cannot be flipped, or
+        albumentations has no such transform.
     StoreError : a store without crops.
     """
     if store.margin is None or store.color is None:
@@ -56,7 +57,9 @@ def augmenter_for(store: FaceStore, limits: AugmentParams, seed: int) -> Augment
             f"hold {store.margin:g}",
             hint="raise convert.margin and convert again, or tighten augment",
         )
-    return Augmenter(limits, store.scheme, seed, store.color)
+    augmenter = Augmenter(limits, store.scheme, seed, store.color)
+    augmenter.transforms.check()
+    return augmenter
 
 
 def keys_of(store: FaceStore, rows: NDArray[np.intp]) -> NDArray[np.uint64]:

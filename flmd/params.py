@@ -77,6 +77,10 @@ class AugmentParams(_Section):
     noise: float = Field(default=0, ge=0, le=1, description="largest standard deviation, share of 255")
     occlusion: float = Field(default=0, ge=0, le=1, description="probability of a covering rectangle")
 
+    albumentations: list[dict[str, Any]] = Field(
+        default_factory=list, description="further pixel-level transforms: name and options of each"
+    )
+
     def reach(self) -> float:
         """The context crop's margin that no augmentation within these limits ever looks beyond."""
         return geometry.reach(

@@ -43,6 +43,7 @@ class Photometric:
     noise: float = 0.0
     noise_place: float = 0.0
     occlusion: tuple[float, float, float, float, float] | None = None
+    seed: int = 0
 
 
 def draw(u: NDArray[np.float64], limits: AugmentParams) -> list[Photometric]:
@@ -60,6 +61,7 @@ def draw(u: NDArray[np.float64], limits: AugmentParams) -> list[Photometric]:
             noise=limits.noise * max(0.0, s[6]),
             noise_place=v[7],
             occlusion=(v[9], v[10], v[11], v[12], v[13]) if v[8] < limits.occlusion else None,
+            seed=int(v[14] * 2**32),
         )
         for v, s in zip(u.tolist(), signed.tolist(), strict=True)
     ]
