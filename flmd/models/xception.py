@@ -12,6 +12,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from flmd.options import Count, Share
 
@@ -45,9 +46,10 @@ class Down(nn.Module):
         self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        # The stride of the 1x1 shortcut is taken by slicing, which gives the same numbers: oneDNN 3.13's
-        # backward pass of a strided 1x1 convolution writes outside its buffer below 16 channels.
-        return torch.add(self.residual(x), self.shortcut(x[:, :, ::2, ::2]))
+        # The stride of the 1x1 shortcut is taken by a pool of one pixel, which gives the same numbers:
+        # oneDNN 3.13's backward pass of a strided 1x1 convolution writes outside its buffer below 16
+        # channels. (Slicing does too, but its backward pass costs a quarter of the speed on the CPU.)
+        return torch.add(self.residual(x), self.shortcut(avg_pool2d(x, 1, stride=2)))
 
 
 class Middle(nn.Module):

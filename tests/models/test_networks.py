@@ -13,6 +13,7 @@ from torchvision.models import VGG19_Weights
 from flmd import models
 from flmd.errors import ParamsError
 from flmd.models.pretrained import load_pretrained
+from flmd.models.xception import Down
 
 SMALL = {
     "xception": {"input_size": 32, "width": 0.125, "middle_blocks": 1},
@@ -114,3 +115,25 @@ def test_unreachable_imagenet_weights_say_where_to_put_the_file(
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", unreachable)
     with pytest.raises(ParamsError, match=r"no route.*put the file at .*resnet152.*\.pth.*none"):
         models.build("resnet152", pretrained="imagenet")
+
+
+def test_xceptions_shortcut_is_a_strided_convolution() -> None:
+    down = Down(6, 6, 10, activate=False).eval()
+    strided = nn.Sequential(nn.Conv2d(6, 10, 1, stride=2), nn.BatchNorm2d(10)).eval()
+    strided.load_state_dict(down.shortcut.state_dict())
+    for side in (8, 9):
+        x = torch.randn(2, 6, side, side)
+        torch.testing.assert_close(down(x) - down.residual(x), strided(x), atol=1e-5, rtol=1e-5)
+
+
+def test_narrow_xception_trains_on_odd_batches() -> None:
+    """In a process of its own: what this guards against (see xception.Down) is a crash."""
+    code = """if True:
+        import torch
+        from flmd import models
+        network = models.build("xception", width=0.125, middle_blocks=1, input_size=32)
+        network = network.to(memory_format=torch.channels_last)
+        for _ in range(6):
+            network(torch.rand(17, 1, 32, 32)).sum().backward()
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
