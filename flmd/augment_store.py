@@ -25,7 +25,7 @@ from flmd.parallel import in_order
 from flmd.params import AugmentParams
 from flmd.store import FaceStore
 
-CROPS_A_TASK = 256
+CROPS_A_TASK, BYTES_A_TASK = 256, 12 << 20  # small enough to be written while still in the cache
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,8 @@ def _fill(
     images = group["images"]
     place = (Path(file.filename), images.id.get_offset()) if executor is None else None
     work = _Work(store, augmenter, variants, place)
-    tasks = list(_tasks(rows, max(1, CROPS_A_TASK // each)))
+    crops = min(CROPS_A_TASK, BYTES_A_TASK // int(np.prod(augmenter.image_shape)))
+    tasks = list(_tasks(rows, max(1, crops // each)))
     start = 0
     for (_, faces), made in zip(
         tasks, in_order(_make, work, tasks, workers=workers, executor=executor), strict=True

@@ -1,0 +1,321 @@
+"""``python -m benchmarks``: measures flmd beside its peers and writes docs/performance.md."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks import inputs
+from benchmarks.measure import ROOT, Contender, race, run
+
+PAGE = ROOT / "docs" / "performance.md"
+RAM_DISK = Path("/dev/shm")
+VERSIONS = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured, and where its files lie."""
+
+    folder: Path
+    memory: Path  # a RAM disk, where there is one
+    rounds: int
+    copies: int  # of each large picture
+    faces: int  # of the augment and batch measurements
+    sizes: tuple[int, ...]  # of the scaling measurement
+
+
+def ingest(plan: Plan) -> list[str]:
+    origin, count = inputs.large_pictures(plan.folder / "large", plan.copies)
+    folder = {"folder": plan.folder / "large"}
+    target = {"target": plan.folder / "ingest.h5"}
+    ours = Contender("flmd convert, 2 processes", "ingest:flmd", {**folder, **target})
+    peers = [
+        Contender("cv2: imread, slice, resize", "ingest:opencv", folder),
+        Contender("albumentations: imread, Compose(Crop, Resize)", "ingest:albumentations", folder),
+        Contender("cv2, two processes (for context)", "ingest:opencv", {**folder, "processes": 2}),
+    ]
+    race([ours, *peers], plan.rounds)
+    return [
+        "## Ingest",
+        "",
+        f"{origin}, {count // plan.copies} files under {count} names, to 256 px RGB context crops. "
+        "flmd's time holds everything a user waits for: reading the XML, starting the worker processes, "
+        "hashing the files, looking for duplicates, writing the store to the disk (fsync). "
+        "The peers read the same XML and keep their crops in memory. Imports of the main process are left out, for all.",
+        "",
+        *table(ours, peers, "faces/s", [1.9, 1.4]),
+    ]
+
+
+def augment(plan: Plan) -> list[str]:
+    lines = [
+        "## Augment stage",
+        "",
+        f"{plan.faces} faces of a store, {VERSIONS} versions each, the first of them plain, file to file. "
+        "flmd's time holds starting its two worker processes and writing the training arrays; the peer is "
+        "one loop of a Compose (Affine, CenterCrop, HorizontalFlip, ColorJitter, keypoints) writing its "
+        f"images and points to a file. Both write to {plan.memory.parent}, so that no disk sets the pace.",
+        "",
+    ]
+    for stored, color, context, size, changes in (
+        ("rgb", "rgb", 256, 224, inputs.COLOR_LIMITS),
+        ("rgb", "grey", 256, 224, inputs.COLOR_LIMITS),
+        ("grey", "grey", 256, 224, {}),
+        ("rgb", "grey", 160, 64, inputs.COLOR_LIMITS),
+    ):
+        what = (
+            f"{context} px {stored} to {size} px {color}; {', '.join(['brightness', 'contrast', *changes])}"
+        )
+        limits = {**inputs.LIMITS, **changes, "input_size": size, "color": color, "variants": VERSIONS}
+        common = {"source": _store(plan, stored, context), "limits": limits}
+        ours = Contender(
+            "flmd augment, 2 processes", "augment:flmd", {**common, "target": plan.memory / "arrays.h5"}
+        )
+        peer = Contender(
+            "albumentations, one loop",
+            "augment:albumentations",
+            {**common, "target": plan.memory / "arrays.bin"},
+        )
+        print(f" {what}", flush=True)
+        race([ours, peer], plan.rounds)
+        lines += [f"### {what}", "", *table(ours, [peer], "crops/s", [4.0])]
+        for path in plan.memory.glob("arrays.*"):
+            path.unlink()
+    return lines
+
+
+def batches(plan: Plan) -> list[str]:
+    lines = [
+        "## Batches with augmentation",
+        "",
+        "64 x C x 224 x 224 float32, normalised, from 256 px context crops; three epochs are timed after "
+        "one that warms up; the consumer does nothing with a batch. The peers' workers send uint8, which "
+        "the consumer turns into floats: for them that is faster than sending floats.",
+        "",
+    ]
+    for stored, color, changes, what in (
+        ("grey", "grey", {}, "Grey in, grey out; brightness, contrast"),
+        ("rgb", "rgb", inputs.COLOR_LIMITS, "RGB in, RGB out; brightness, contrast, saturation, hue"),
+    ):
+        limits = {**inputs.LIMITS, **changes, "input_size": 224, "color": color, "variants": 1}
+        common = {"source": _store(plan, stored, 256), "limits": limits}
+        chunks = plan.folder / f"chunks-{stored}"
+        made = {"source": common["source"], "target": chunks}
+        run(Contender("litdata's chunks", "inputs:litdata_chunks", made))
+        ours = Contender("flmd AugmentedBatches, 2 threads", "batches:flmd", common)
+        peers = [
+            Contender("albumentations in a DataLoader, 2 workers", "batches:albumentations", common),
+            Contender(
+                "litdata, the same Compose, 2 workers", "batches:litdata", {**common, "chunks": chunks}
+            ),
+        ]
+        print(f" {what}")
+        race([ours, *peers], plan.rounds)
+        lines += [f"### {what}", "", *table(ours, peers, "images/s", [3.0, 3.5])]
+    return lines
+
+
+def precomputed(plan: Plan) -> list[str]:
+    from flmd import augment_store
+    from flmd.params import AugmentParams
+    from flmd.store import FaceStore
+
+    target = plan.folder / "precomputed.h5"
+    limits = AugmentParams.model_validate(
+        {**inputs.LIMITS, "input_size": 224, "variants": 4, "color": "grey"}
+    )
+    with FaceStore(_store(plan, "grey", 256)) as store:
+        augment_store.build(store, target, limits, seed=1, made_from={})
+    where = {"arrays": target}
+    ours = Contender("flmd PrecomputedBatches, uint8", "batches:precomputed", {**where, "normalise": False})
+    peers = [
+        Contender("flmd PrecomputedBatches, float32", "batches:precomputed", {**where, "normalise": True}),
+        Contender("h5py, sorted fancy indexing, uint8", "batches:h5py_gather", where),
+        Contender("DataLoader over the memory map, uint8, 2 workers", "batches:memmap_loader", where),
+    ]
+    race([ours, *peers], plan.rounds)
+    reached = " and ".join(
+        f"{c.rate:,.0f} ({kind}: {'reached' if c.rate >= 35_000 else 'not reached'})"
+        for c, kind in (
+            (ours, "gathered as uint8"),
+            (peers[0], "gathered and turned into normalised float32"),
+        )
+    )
+    return [
+        "## Precomputed batches",
+        "",
+        "Shuffled batches of 64 x 1 x 224 x 224 from training arrays in the page cache, three warm epochs, "
+        "the whole process on one core (the DataLoader on both).",
+        "",
+        *table(ours, peers, "images/s", [None, None, None]),
+        f"Target: 35,000 images/s a core. Measured: {reached}.",
+        "",
+    ]
+
+
+def scaling(plan: Plan) -> list[str]:
+    lines = [
+        "## From a thousand faces to sixty-four thousand",
+        "",
+        "Ingest: 640 x 480 JPEGs to 96 px RGB crops. Augment: those sizes of store, 2 versions at 64 px "
+        "grey with changes of colour. The time of a run over 64 faces (start-up of workers) is "
+        "subtracted; CPU time is of all processes together, which other work on the machine disturbs less.",
+        "",
+        "| stage | faces | wall, ms a face | CPU, ms a face | peak memory, MiB |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    limits = {**inputs.LIMITS, **inputs.COLOR_LIMITS, "input_size": 64, "color": "grey", "variants": 2}
+    verdicts = []
+    for stage in ("ingest", "augment"):
+        runs = []
+        for faces in (64, *plan.sizes):
+            folder = plan.folder / f"{stage}-{faces}"
+            if stage == "ingest":
+                inputs.small_pictures(folder, faces)
+                arguments = {"folder": folder, "target": plan.folder / "scale.h5", "size": 96}
+            else:
+                folder.mkdir()
+                inputs.face_store(folder / "faces.h5", faces, "rgb", 96)
+                arguments = {
+                    "source": folder / "faces.h5",
+                    "target": plan.folder / "scale.h5",
+                    "limits": limits,
+                }
+            runs.append(Contender(f"{stage} {faces}", f"{stage}:flmd", arguments))
+        race(runs, plan.rounds)
+        for faces in (64, *plan.sizes):
+            shutil.rmtree(plan.folder / f"{stage}-{faces}")
+        start, *sized = runs
+        wall, cpu = [], []
+        for contender, faces in zip(sized, plan.sizes, strict=True):
+            wall.append((contender.median - start.median) / faces * 1000)
+            cpu.append((min(contender.cpu) - min(start.cpu)) / faces * 1000)
+            lines.append(
+                f"| {stage} | {faces:,} | {wall[-1]:.3f} | {cpu[-1]:.3f} | {contender.peak / 2**20:.0f} |"
+            )
+        verdicts.append(
+            f"{stage}: wall {_range(wall)}, CPU {_range(cpu)} between the cheapest and the dearest size, "
+            f"start-up {start.median:.2f} s, peak memory {max(c.peak for c in sized) / 2**20:.0f} MiB"
+        )
+    return [
+        *lines, "", *(f"- {v}" for v in verdicts), "",
+        "Target: within 15 % from 1,000 to 64,000 faces, under 1,024 MiB with all children.", "",
+    ]  # fmt: skip
+
+
+def _range(values: list[float]) -> str:
+    return f"{(max(values) / min(values) - 1) * 100:.0f} %"
+
+
+def table(ours: Contender, peers: list[Contender], unit: str, targets: list[float | None]) -> list[str]:
+    """A row for each contender; how many times as fast ours is, and whether that is the target."""
+    lines = [
+        f"| contender | {unit} | spread | flmd is | target | peak memory, MiB |",
+        "|---|---:|---:|---:|---|---:|",
+        f"| **{ours.label}** | {ours.rate:,.0f} | ± {ours.spread:.0%} | | | {ours.peak / 2**20:.0f} |",
+    ]
+    for number, peer in enumerate(peers):
+        times = ours.rate / peer.rate
+        target = targets[number] if number < len(targets) else None
+        verdict = f"{target:g}x, {'reached' if times >= target else 'not reached'}" if target else ""
+        lines.append(
+            f"| {peer.label} | {peer.rate:,.0f} | ± {peer.spread:.0%} | {times:.2f}x | {verdict} "
+            f"| {peer.peak / 2**20:.0f} |"
+        )
+    return [*lines, ""]
+
+
+def _store(plan: Plan, color: str, size: int) -> Path:
+    path = plan.folder / f"faces-{color}-{size}.h5"
+    if not path.exists():
+        inputs.face_store(path, plan.faces, color, size)
+    return path
+
+
+def heading(plan: Plan) -> list[str]:
+    cpu = next(
+        (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        platform.processor(),
+    )
+    packages = ("opencv-python-headless", "albumentations", "torch", "litdata", "simplejpeg", "numpy", "h5py")
+    return [
+        "# Performance",
+        "",
+        "Written by `make bench`. Every run is a fresh process; contenders take turns, and a number is the "
+        f"median of {plan.rounds} runs (spread: half their range). Memory is anonymous + shared "
+        "(RssAnon + RssShmem), the highest sum over a process and all its children, imports included.",
+        "",
+        f"{len(os.sched_getaffinity(0))} cores ({cpu}), Python {platform.python_version()}, "
+        + ", ".join(f"{name} {version(name)}" for name in packages)
+        + ".",
+        "",
+    ]
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+PARTS: dict[str, Callable[[Plan], list[str]]] = {
+    "ingest": ingest,
+    "augment": augment,
+    "batches": batches,
+    "precomputed": precomputed,
+    "scaling": scaling,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one small round, printed and not kept")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts, not kept")
+    parser.add_argument("--rounds", type=int, help="runs of each contender")
+    parser.add_argument(
+        "--folder", type=Path, help="where to put files (6 GB); the system's folder by default"
+    )
+    chosen = parser.parse_args()
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="flmd-bench-", dir=chosen.folder))
+        ram = RAM_DISK if RAM_DISK.is_dir() else chosen.folder
+        memory = stack.enter_context(tempfile.TemporaryDirectory(prefix="flmd-bench-", dir=ram))
+        plan = Plan(
+            Path(folder),
+            Path(memory),
+            rounds=chosen.rounds or (1 if chosen.quick else 3),
+            copies=4 if chosen.quick else 12,
+            faces=1000 if chosen.quick else 4000,
+            sizes=(1000, 4000) if chosen.quick else (1000, 4000, 16000, 64000),
+        )
+        idle = os.getloadavg()[0]
+        lines = heading(plan)
+        for name in chosen.only:
+            print(name, flush=True)
+            lines += [
+                *PARTS[name](plan),
+                f"Load average {idle:.1f} before, {os.getloadavg()[0]:.1f} after.",
+                "",
+            ]
+            idle = os.getloadavg()[0]
+    text = "\n".join(lines).rstrip() + "\n"
+    print(text)
+    if not chosen.quick and chosen.only == list(PARTS):
+        PAGE.parent.mkdir(exist_ok=True)
+        PAGE.write_text(text, encoding="utf-8")
+        print(f"written: {PAGE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Context crops to augmented crops at network size: the whole stage, file to file."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers import Peer
+
+
+def flmd(source: str, target: str, limits: dict[str, Any], workers: int | None = None) -> tuple[int, float]:
+    """``flmd.augment_store.build``: pool start-up, all versions, training arrays on the disk."""
+    from flmd import augment_store
+    from flmd.params import AugmentParams
+    from flmd.store import FaceStore
+
+    start = time.perf_counter()
+    with FaceStore(source) as store:
+        counts = augment_store.build(
+            store, Path(target), AugmentParams(**limits), seed=1, made_from={}, workers=workers
+        )
+    return sum(counts.values()), time.perf_counter() - start
+
+
+def albumentations(source: str, target: str, limits: dict[str, Any]) -> tuple[int, float]:
+    """A loop over faces and versions, one Compose, images and then points written to a file."""
+    import cv2
+    import numpy as np
+
+    from flmd.store import FaceStore
+
+    cv2.setNumThreads(0)
+    with FaceStore(source) as store:
+        crops, affine = np.asarray(store.crops), store.numbers("affine")
+        points = (
+            np.einsum("nij,nkj->nki", affine[:, :, :2], store.numbers("landmarks")) + affine[:, None, :, 2]
+        )
+        margin, color = store.margin, store.color
+    each = limits["variants"]
+    start = time.perf_counter()
+    peer = Peer(limits, crops.shape[-1], margin, color)
+    made_points = np.empty((len(crops) * each, points.shape[1], 2), np.float32)
+    with Path(target).open("wb") as out:
+        for row, crop in enumerate(crops):
+            picture = crop if color == "grey" else np.ascontiguousarray(crop.transpose(1, 2, 0))
+            for version in range(row * each, (row + 1) * each):
+                image, made_points[version] = peer(picture, points[row], version == row * each)
+                out.write(image.data)
+        out.write(made_points.data)
+        out.flush()
+        os.fsync(out.fileno())
+    return len(made_points), time.perf_counter() - start
