@@ -122,7 +122,8 @@ class Feeder:
     def __init__(self, split: ArraySplit, device: torch.device, *, resident: bool | None = None) -> None:
         self.device = device
         self.images = np.asarray(split.images)
-        self.points = torch.from_numpy(np.ascontiguousarray(split.points, dtype=np.float32)).to(device)
+        points = np.array(split.points, dtype=np.float32)  # a copy: the map is read-only
+        self.points = torch.from_numpy(points).to(device)
         self.labelled = torch.from_numpy(np.ascontiguousarray(split.visibility > 0)).to(device)
         if resident is None:
             resident = self.images.nbytes < RESIDENT_SHARE * _free_memory(device)
