@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from flmd.face import Face
 
 NO_BOX = np.full(4, np.nan, np.float32)
+NUMBERS = ("landmarks", "visibility", "box", "image_size")
 TEXTS = ("image", "subject", "split", "subset", "dataset", "box_source", "attributes")
 
 
@@ -127,27 +129,8 @@ class FaceSpool:
 
     def faces(self, start: int, stop: int) -> list[Face]:
         """Faces start ... stop - 1, arrays copied out of the file."""
-        numbers = {
-            name: np.array(self.numeric[name].rows()[start:stop])
-            for name in ("landmarks", "visibility", "box", "image_size")
-        }
-        texts = {name: self.text[name].texts(start, stop) for name in TEXTS}
-        return [
-            Face(
-                image=texts["image"][i],
-                landmarks=numbers["landmarks"][i],
-                visibility=numbers["visibility"][i],
-                box=None if np.isnan(numbers["box"][i]).any() else numbers["box"][i],
-                box_source=texts["box_source"][i],
-                subject=texts["subject"][i],
-                split=texts["split"][i],
-                subset=texts["subset"][i],
-                dataset=texts["dataset"][i],
-                image_size=_size(numbers["image_size"][i]),
-                attributes=json.loads(texts["attributes"][i] or "{}"),
-            )
-            for i in range(stop - start)
-        ]
+        numbers = {name: np.array(self.numeric[name].rows()[start:stop]) for name in NUMBERS}
+        return faces_of(numbers, {name: self.text[name].texts(start, stop) for name in TEXTS})
 
     def close(self) -> None:
         """Close all files."""
@@ -162,5 +145,17 @@ def attributes_json(face: Face) -> str:
     return json.dumps(face.attributes, sort_keys=True, ensure_ascii=False) if face.attributes else ""
 
 
-def _size(pair: NDArray[np.int32]) -> tuple[int, int] | None:
-    return (int(pair[0]), int(pair[1])) if pair[0] > 0 else None
+def faces_of(numbers: Mapping[str, NDArray[Any]], texts: Mapping[str, list[str]]) -> list[Face]:
+    """Face records from the columns NUMBERS and TEXTS, a row each."""
+    sizes, boxes = numbers["image_size"].tolist(), numbers["box"]
+    return [
+        Face(
+            landmarks=numbers["landmarks"][i],
+            visibility=numbers["visibility"][i],
+            box=None if np.isnan(boxes[i]).any() else boxes[i],
+            image_size=(sizes[i][0], sizes[i][1]) if sizes[i][0] > 0 else None,
+            attributes=json.loads(texts["attributes"][i] or "{}"),
+            **{name: texts[name][i] for name in TEXTS[:-1]},  # type: ignore[arg-type]
+        )
+        for i in range(len(boxes))
+    ]

@@ -35,7 +35,7 @@ from flmd import h5file
 from flmd.errors import StoreError
 from flmd.face import Face
 from flmd.schemes import Scheme, get_scheme
-from flmd.spool import FaceSpool
+from flmd.spool import NUMBERS, FaceSpool, faces_of
 
 FORMAT, VERSION = "flmd-faces", 1
 BLOCK = 256
@@ -247,24 +247,11 @@ class FaceStore:
     def faces(self, rows: slice | None = None) -> Iterator[Face]:
         """The annotations as face records, one block in memory at a time."""
         for block in [rows] if rows is not None else self.blocks():
-            numbers = {n: self.numbers(n, block) for n in ("landmarks", "visibility", "box", "image_size")}
-            texts = {n: self.texts(n, block) for n in TEXTS}
-            for i in range(len(numbers["box"])):
-                width, height = numbers["image_size"][i].tolist()
-                yield Face(
-                    image=texts["image"][i],
-                    landmarks=numbers["landmarks"][i],
-                    visibility=numbers["visibility"][i],
-                    box=None if np.isnan(numbers["box"][i]).any() else numbers["box"][i],
-                    box_source=texts["box_source"][i],
-                    subject=texts["subject"][i],
-                    split=texts["split"][i],
-                    subset=texts["subset"][i],
-                    dataset=texts["dataset"][i],
-                    image_size=(width, height) if width > 0 else None,
-                    attributes=json.loads(texts["attributes"][i] or "{}"),
-                    where=f"{self.path}: face {block.start + i}",
-                )
+            numbers = {name: self.numbers(name, block) for name in NUMBERS}
+            faces = faces_of(numbers, {name: self.texts(name, block) for name in TEXTS})
+            for row, face in enumerate(faces, block.start):
+                face.where = f"{self.path}: face {row}"
+                yield face
 
     def blocks(self, size: int = BLOCK) -> Iterator[slice]:
         """Slices that together cover all rows."""
