@@ -155,7 +155,7 @@ def faces_of(numbers: Mapping[str, NDArray[Any]], texts: Mapping[str, list[str]]
             box=None if np.isnan(boxes[i]).any() else boxes[i],
             image_size=(sizes[i][0], sizes[i][1]) if sizes[i][0] > 0 else None,
             attributes=json.loads(texts["attributes"][i] or "{}"),
-            **{name: texts[name][i] for name in TEXTS[:-1]},  # type: ignore[arg-type]
+            **{name: texts[name][i] for name in TEXTS[:-1]},
         )
         for i in range(len(boxes))
     ]
