@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator
-from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +16,13 @@ from flmd.formats.base import Detection, Format, WriteReport
 from flmd.formats.dlib_xml_lists import REQUIRED, find_lists
 from flmd.formats.dlib_xml_writer import FLAGS, NUMBERS, write
 from flmd.formats.layout import LARGEST, number_in, photo_of, resolve, split_of
-from flmd.formats.xml_stream import feed, new_parser
+from flmd.formats.xml_stream import LARGEST_KEPT, XmlStream
 from flmd.schemes import Scheme
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
 _BOX = ("left", "top", "width", "height")
 _IN_BOX = frozenset(_BOX)
-_PART = itemgetter("name", "x", "y")
-_MOST_PARTS = 1 << 16
 
 
 class DlibXml(Format):
@@ -99,7 +96,7 @@ class _UnusableError(Exception):
 
 
 class _Reader:
-    """Expat's handlers, and the state between them, for one file."""
+    """The elements of one file, and the state between them."""
 
     def __init__(self, tree: FileTree, scheme: Scheme, name: str) -> None:
         self._tree, self._folder, self._where = tree, posixpath.dirname(name), tree.where(name)
@@ -107,69 +104,36 @@ class _Reader:
         self._count = scheme.count
         self._in_order = tuple(f"{i:02}" for i in range(scheme.count))
         self._index = {f"{i:{width}}": i for width in ("", "02") for i in range(scheme.count)}
-        self._found: list[Face | Skipped] = []
-        self._parts: list[dict[str, str]] = []
-        self._box: dict[str, str] | None = None
-        self._label: list[str] = []
-        self._line = self._number = self._dropped = 0
+        self._parts: list[tuple[str | None, str | None, str | None]] = []
+        self._line = self._number = 0
         self._file = self._photo = ""
         self._image: str | None = None
         self._size: tuple[int, int] | None = None
-        self._parser = new_parser(self._where)
-        self._parser.StartElementHandler = self._root
-        self._parser.EndElementHandler = self._end
 
     def faces(self, stream: BinaryIO) -> Iterator[Face | Skipped]:
-        """Whatever the handlers found in each piece of the stream, the last one before an error too."""
-        pieces = feed(stream, self._parser, self._where)
-        error = None
-        while error is None:
-            try:
-                next(pieces)
-            except StopIteration:
-                return
-            except InputError as broken:
-                error = broken
-            found, self._found = self._found, []
-            if len(self._parts) > _MOST_PARTS:  # a box without end must not fill the memory
-                self._dropped += len(self._parts) - self._count
-                del self._parts[self._count :]
-            yield from found
-        raise error
-
-    def _root(self, tag: str, attributes: dict[str, str]) -> None:
-        if tag != "dataset":
+        """Every box of the file as a face or skipped, in order."""
+        xml = XmlStream(stream, self._where, ("image", "box"))
+        if xml.root not in ("", "dataset"):
             raise InputError(
-                f"the root element is <{shown(tag[:40])}>",
-                where=f"{self._where}:{self._parser.CurrentLineNumber}",
+                f"the root element is <{shown(xml.root[:40])}>",
+                where=f"{self._where}:{xml.line}",
                 expected=REQUIRED,
             )
-        self._parser.StartElementHandler = self._start
-
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        if tag == "part":
-            self._parts.append(attributes)
-        elif tag == "box":
-            if self._box is not None:
-                self._found.append(Skipped("bad_box", self._here(), "a box within this box"))
-            self._number += 1
-            self._box, self._line, self._dropped = attributes, self._parser.CurrentLineNumber, 0
-            self._parts.clear()
-            self._label.clear()
-        elif tag == "image":
-            self._start_image(attributes)
-        elif tag == "label":
-            self._parser.CharacterDataHandler = self._label.append
-
-    def _end(self, tag: str) -> None:
-        if tag == "box":
-            if self._box is not None:
-                self._found.append(self._face(self._box))
-                self._box = None
-        elif tag == "image":
-            self._image, self._file = None, ""
-        elif tag == "label":
-            self._parser.CharacterDataHandler = None
+        box = None
+        for event, name, element in xml:
+            if name == "image" and event == "start":
+                self._start_image(dict(element.items()))
+            elif name == "image":
+                self._image, self._file = None, ""
+            elif event == "start":
+                if box is not None:
+                    yield Skipped("bad_box", self._here(), "a box within this box")
+                box, self._line = element, xml.line
+                self._number += 1
+                xml.keep(box)
+            elif element is box:
+                yield self._face(box, xml.keeps(box))
+                box = None
 
     def _start_image(self, attributes: dict[str, str]) -> None:
         self._file = attributes.get("file", "")
@@ -194,14 +158,20 @@ class _Reader:
     def _here(self) -> str:
         return f"{self._where}:{self._line} (image {shown(self._file[:200])}, box {self._number})"
 
-    def _face(self, given: dict[str, str]) -> Face | Skipped:
+    def _face(self, element: Any, complete: bool) -> Face | Skipped:
         where = self._here()
+        given = dict(element.items())
+        self._parts = [(p.get("name"), p.get("x"), p.get("y")) for p in element.iter("{*}part")]
+        label = "".join(text for label in element.iter("{*}label") for text in label.itertext())
         try:
+            if not complete:
+                what = f"more than {LARGEST_KEPT} bytes, expected {self._count} parts"
+                raise _UnusableError("wrong_point_count", what)
             if self._image is None:
                 what = f"{self._file[:200]!r} is not a picture in the tree" if self._file else "no image file"
                 raise _UnusableError("bad_path", what)
             box = _box(given)
-            attributes = self._attributes(given) if len(given) > 4 or self._label else {}
+            attributes = _attributes(given, label) if len(given) > 4 or label else {}
             if not self._parts and attributes.get("ignore") is True:
                 raise _UnusableError("ignored", "a box to be ignored, without parts")
             landmarks = self._landmarks()
@@ -222,31 +192,28 @@ class _Reader:
 
     def _landmarks(self) -> NDArray[np.float32]:
         """(K, 2) in the scheme's order; NaN throughout for a box without parts."""
-        out = np.full((self._count, 2), np.nan, np.float32)
         if not self._parts:
-            return out
+            return np.full((self._count, 2), np.nan, np.float32)
         try:
-            names, xs, ys = zip(*map(_PART, self._parts), strict=True)
-            values = np.fromiter(map(float, xs + ys), np.float64, 2 * len(xs)).reshape(2, -1)
-            plain = "_" not in "".join(xs + ys) and bool((np.abs(values) <= LARGEST).all())
-        except (KeyError, ValueError):
+            names, xs, ys = zip(*self._parts, strict=True)
+            texts = xs + ys
+            values = np.fromiter(map(float, texts), np.float64, len(texts)).reshape(2, -1)
+            plain = "_" not in "".join(texts) and bool((np.abs(values) <= LARGEST).all())
+        except (TypeError, ValueError):
             plain = False
-        if not plain or self._dropped:
+        if not plain:
             raise self._fault()
-        if names == self._in_order:
-            out[:] = values.T
-            return out
-        order = [self._index.get(name, -1) for name in names]
-        if len(order) != self._count or min(order) < 0 or len(set(order)) != self._count:
-            raise self._fault()
-        out[order] = values.T
-        return out
+        if names != self._in_order:
+            order = [self._index.get(name, -1) for name in names]
+            if sorted(order) != list(range(self._count)):
+                raise self._fault()
+            values = values[:, np.argsort(order)]
+        return values.T.astype(np.float32, order="C")
 
     def _fault(self) -> _UnusableError:
         """What is wrong with the parts of a box that is known to be no face: names first, then numbers."""
         seen: set[int] = set()
-        for part in self._parts:
-            name = part.get("name")
+        for name, _, _ in self._parts:
             index = self._index.get(name or "")
             if index is None:
                 what = "a part without a name" if name is None else f"part {name[:40]!r}"
@@ -255,29 +222,30 @@ class _Reader:
             if index in seen:
                 return _UnusableError("duplicate_part", f"part {name!r} occurs twice")
             seen.add(index)
-        count = len(self._parts) + self._dropped
+        count = len(self._parts)
         if count != self._count:
             return _UnusableError("wrong_point_count", f"{count} parts, expected {self._count}")
-        for part in self._parts:
-            for axis in ("x", "y"):
-                if number_in(part.get(axis)) is None:
-                    what = f"{axis} of part {part['name']!r} is {_quoted(part.get(axis))}, expected a number"
+        for name, *point in self._parts:
+            for axis, text in zip("xy", point, strict=True):
+                if number_in(text) is None:
+                    what = f"{axis} of part {name!r} is {_quoted(text)}, expected a number"
                     return _UnusableError("not_a_number", what)
         raise AssertionError("no fault in the parts")
 
-    def _attributes(self, given: dict[str, str]) -> dict[str, Attribute]:
-        out: dict[str, Attribute] = {}
-        for key, text in given.items():
-            if key in _IN_BOX:
-                continue
-            number = number_in(text)
-            if key in FLAGS and text.lower() in ("0", "1", "true", "false"):
-                out[key] = text.lower() in ("1", "true")
-            else:
-                out[key] = number if key in NUMBERS and number is not None else text
-        if self._label:
-            out["label"] = "".join(self._label)
-        return out
+
+def _attributes(given: dict[str, str], label: str) -> dict[str, Attribute]:
+    out: dict[str, Attribute] = {}
+    for key, text in given.items():
+        if key in _IN_BOX:
+            continue
+        number = number_in(text)
+        if key in FLAGS and text.lower() in ("0", "1", "true", "false"):
+            out[key] = text.lower() in ("1", "true")
+        else:
+            out[key] = number if key in NUMBERS and number is not None else text
+    if label:
+        out["label"] = label
+    return out
 
 
 def _box(given: dict[str, str]) -> NDArray[np.float32]:
@@ -286,7 +254,7 @@ def _box(given: dict[str, str]) -> NDArray[np.float32]:
         if value is None:
             raise _UnusableError("bad_box", f"{key} is {_quoted(given.get(key))}, expected a number")
     box = np.array(values, np.float32)
-    if not (box[2:] > 0).all():
+    if not min(box[2:]) > 0:
         raise _UnusableError("bad_box", f"width {given['width']}, height {given['height']}, expected above 0")
     return box
 

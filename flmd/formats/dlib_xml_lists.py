@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from flmd.errors import InputError
 from flmd.formats.base import Detection
 from flmd.formats.layout import without_unions
-from flmd.formats.xml_stream import feed, new_parser
+from flmd.formats.xml_stream import XmlStream
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
 REQUIRED = "<dataset> with <images> in it"
 PROBE = 1 << 16
-_STEP = 1 << 12
 
 
 @dataclass(slots=True)
@@ -27,34 +26,19 @@ class _Head:
     parts: bool = False
     fault: str = ""
 
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        """Note an element."""
-        self.root = self.root or tag
-        self.images |= tag == "images"
-        self.parts |= tag == "part"
-
-    @property
-    def settled(self) -> bool:
-        """Reading on would show nothing new."""
-        return self.parts or self.root not in ("", "dataset")
-
-
-class _Steps(io.BytesIO):
-    """Bytes handed out a few at a time, so that most foreign XML is parsed no further than its root."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        return super().read(_STEP)
-
 
 def _probe(tree: FileTree, name: str) -> _Head:
     head = _Head()
     where = shown(posixpath.basename(name))
-    parser = new_parser(where)
-    parser.StartElementHandler = head.start
     try:
-        for _ in feed(_Steps(tree.read(name, 0, PROBE)), parser, where, whole=False):
-            if head.settled:
-                break
+        xml = XmlStream(io.BytesIO(tree.read(name, 0, PROBE)), where, ("images", "part"), whole=False)
+        head.root = xml.root
+        if head.root in ("", "dataset"):
+            for _, element, _ in xml:
+                head.images |= element == "images"
+                head.parts |= element == "part"
+                if head.parts:
+                    break
     except InputError as error:
         head.fault = str(error)
     return head

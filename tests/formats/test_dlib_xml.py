@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import re
@@ -19,6 +20,7 @@ from flmd.errors import FlmdError, InputError
 from flmd.face import Face, Skipped
 from flmd.formats.dlib_xml import DlibXml
 from flmd.formats.layout import resolve, split_of
+from flmd.formats.xml_stream import CHUNK, LARGEST_KEPT, XmlStream
 from flmd.schemes import IBUG68, get_scheme
 from flmd.tree import open_tree
 from tests.formats.random_faces import image_names, make_face, points, same_points
@@ -321,6 +323,79 @@ def test_line_numbers_are_exact_beyond_65535(tmp_path):
     faces = read(tmp_path, HEAD + one * 1000 + FOOT)
     lines = [int(re.search(r":(\d+) \(", f.where)[1]) for f in faces]
     assert lines == [HEAD.count("\n") + 2 + i * one.count("\n") for i in range(1000)]
+
+
+def test_line_numbers_are_exact_whatever_the_layout(tmp_path):
+    rng = random.Random(3)
+    text, lines = HEAD + "<!-- <box -->\n" * 70_000, []
+    for _ in range(60):
+        text += "<image file='a.jpg'>" + rng.choice(["", "\n", "\r\n\r\n", "<!-- <box\n -->", "\r"])
+        lines.append(len(re.findall("\r\n|\r|\n", text)) + 1)
+        text += box(parts(), rng.choice(["", "\n", "\n pose='1'\r\n"])).replace(
+            "\n", rng.choice(["\n", " "]), 69
+        )
+        text += "</image>"
+    faces = read(tmp_path, text + FOOT)
+    assert [int(re.search(r":(\d+) \(", f.where)[1]) for f in faces] == lines
+    assert lines[0] > 70_000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"), [("<", "broken XML"), ("\xff", "broken XML"), (None, "ends early")]
+)
+def test_faults_are_named_with_their_line_beyond_65535(tmp_path, wrong, what):
+    good = HEAD.replace("ISO-8859-1", "utf-8") + image(box(parts())) * 1000
+    bad = image(box(parts(x03=wrong))) + FOOT if wrong else image(box(parts()))[:200]
+    found, error = read_until_error(tmp_path, good + bad)
+    line = good.count("\n") + (bad[: bad.index(f"='{wrong}'")] if wrong else bad).count("\n") + 1
+    assert len(found) == 1000
+    assert f"labels.xml:{line}: " in str(error)
+    assert what in str(error)
+
+
+@pytest.mark.parametrize(
+    "more", ["", "<junk><a/></junk>\n" * 20_000, "<junk>" + "<a/>\n" * 20_000 + "</junk>"]
+)
+def test_the_tree_behind_the_elements_stays_small(more):
+    stream = io.BytesIO((HEAD + (image(box(parts())) + more) * 60 + FOOT).encode())
+    largest = boxes = 0
+    xml = XmlStream(stream, "labels.xml", ("image", "box"))
+    for event, name, element in xml:
+        if (event, name) == ("start", "box"):
+            xml.keep(element)
+        elif name == "box":
+            boxes += 1
+            assert len(element) == 68
+            largest = max(largest, sum(1 for _ in element.getroottree().iter()))
+    assert boxes == 60
+    assert largest < 2 * CHUNK / len("<a/>\n")
+
+
+def test_a_box_without_end_does_not_fill_the_memory(tmp_path):
+    endless = "<part name='00' x='1' y='2'/>\n" * (LARGEST_KEPT // 20)
+    found = read(tmp_path, HEAD + image(box(endless) + box(parts())) + FOOT)
+    assert [getattr(f, "reason", "face") for f in found] == ["wrong_point_count", "face"]
+    assert "more than" in found[0].what
+
+
+@pytest.mark.parametrize("encoding", ["utf-7", "utf-32", "cp500", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_no_encoding_hides_a_doctype(tmp_path, encoding):
+    text = f"<?xml version='1.0' encoding='{encoding}'?><!DOCTYPE dataset [{BOMB}]><dataset>&b;</dataset>"
+    data = text.encode(encoding)
+    if encoding == "utf-7":
+        data = data.replace(b"<!DOCTYPE", b"+ADw-!DOCTYPE").replace(b"+ADwAIQ-DOCTYPE", b"+ADw-!DOCTYPE")
+    found, error = read_until_error(tmp_path, data)
+    assert found == []
+    assert "labels.xml:1: " in str(error)
+    assert ("a DOCTYPE" in str(error)) == (encoding in ("utf-16-le", "utf-16-be", "utf-8-sig"))
+
+
+def test_a_doctype_is_found_after_comments_and_not_in_them(tmp_path):
+    head = HEAD.replace("<dataset>", "<!-- <!DOCTYPE a> -->\n<?x <!DOCTYPE a> ?>\n%s\n<dataset>")
+    assert len(read(tmp_path, head % "" + image(box(parts())) + FOOT)) == 1
+    for filler in ("", "<!-- " + "long\n" * 30_000 + " -->\n"):
+        _, error = read_until_error(tmp_path, head % (filler + "<!DOCTYPE a>") + FOOT)
+        assert f"labels.xml:{4 + filler.count(chr(10))}: a DOCTYPE ('a')" in str(error)
 
 
 def test_memory_stays_flat(tmp_path):
