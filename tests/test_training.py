@@ -22,7 +22,7 @@ from flmd.training import FitResult, fit
 from tests.faces_drawn import SQUARE, squares
 
 ROOT = Path(__file__).resolve().parents[1]
-EPOCHS = 6
+EPOCHS = 4
 
 
 def settings(**changes: object) -> TrainParams:
@@ -32,7 +32,7 @@ def settings(**changes: object) -> TrainParams:
         "network_options": {"width": 0.125, "middle_blocks": 1},
         "lr": 3e-3,
         "schedule": "plateau",
-        "schedule_options": {"patience": 1, "warmup": 0.5},
+        "schedule_options": {"patience": 0, "warmup": 0.5},
         "epochs": EPOCHS,
         "batch": 16,
         "epoch_faces": 70,
@@ -100,7 +100,7 @@ def test_killed_and_started_again_ends_with_the_same_bytes(undisturbed: Path, tm
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith("epoch 3/"):
+            if line.startswith("epoch 2/"):
                 process.send_signal(signal.SIGKILL)
                 break
     assert process.returncode == -signal.SIGKILL
@@ -110,7 +110,7 @@ def test_killed_and_started_again_ends_with_the_same_bytes(undisturbed: Path, tm
         path.unlink(missing_ok=True)
     again = subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, env=environment, text=True)
     assert "going on after epoch" in again.stdout
-    assert "epoch 1/" not in again.stdout
+    assert not any(line.startswith("epoch 1/") for line in again.stdout.splitlines())
     assert files(tmp_path) == files(undisturbed)  # and so no state is left behind
 
 
