@@ -43,16 +43,17 @@ def ingest(plan: Plan) -> list[str]:
         Contender("albumentations: imread, Compose(Crop, Resize)", "ingest:albumentations", folder),
         Contender("cv2, two processes (for context)", "ingest:opencv", {**folder, "processes": 2}),
     ]
-    race([ours, *peers], plan.rounds)
+    others = race([ours, *peers], plan.rounds)
     return [
         "## Ingest",
         "",
         f"{origin}, {count // plan.copies} files under {count} names, to 256 px RGB context crops. "
         "flmd's time holds everything a user waits for: reading the XML, starting the worker processes, "
         "hashing the files, looking for duplicates, writing the store to the disk (fsync). "
-        "The peers read the same XML and keep their crops in memory. Imports of the main process are left out, for all.",
+        "The peers read the same XML and keep their crops in memory. "
+        "Imports of the main process are left out, for all.",
         "",
-        *table(ours, peers, "faces/s", [1.9, 1.4]),
+        *table(ours, peers, "faces/s", [1.9, 1.4], others, cpu=True),
     ]
 
 
@@ -86,8 +87,8 @@ def augment(plan: Plan) -> list[str]:
             {**common, "target": plan.memory / "arrays.bin"},
         )
         print(f" {what}", flush=True)
-        race([ours, peer], plan.rounds)
-        lines += [f"### {what}", "", *table(ours, [peer], "crops/s", [4.0])]
+        others = race([ours, peer], plan.rounds)
+        lines += [f"### {what}", "", *table(ours, [peer], "crops/s", [4.0], others, cpu=True)]
         for path in plan.memory.glob("arrays.*"):
             path.unlink()
     return lines
@@ -98,8 +99,8 @@ def batches(plan: Plan) -> list[str]:
         "## Batches with augmentation",
         "",
         "64 x C x 224 x 224 float32, normalised, from 256 px context crops; three epochs are timed after "
-        "one that warms up; the consumer does nothing with a batch. The peers' workers send uint8, which "
-        "the consumer turns into floats: for them that is faster than sending floats.",
+        "one that warms up; the consumer does nothing with a batch. Where workers send uint8, the consumer "
+        "makes floats of whole batches, which is faster than sending floats.",
         "",
     ]
     for stored, color, changes, what in (
@@ -119,8 +120,8 @@ def batches(plan: Plan) -> list[str]:
             ),
         ]
         print(f" {what}")
-        race([ours, *peers], plan.rounds)
-        lines += [f"### {what}", "", *table(ours, peers, "images/s", [3.0, 3.5])]
+        others = race([ours, *peers], plan.rounds)
+        lines += [f"### {what}", "", *table(ours, peers, "images/s", [3.0, 3.5], others)]
     return lines
 
 
@@ -142,7 +143,7 @@ def precomputed(plan: Plan) -> list[str]:
         Contender("h5py, sorted fancy indexing, uint8", "batches:h5py_gather", where),
         Contender("DataLoader over the memory map, uint8, 2 workers", "batches:memmap_loader", where),
     ]
-    race([ours, *peers], plan.rounds)
+    others = race([ours, *peers], plan.rounds)
     reached = " and ".join(
         f"{c.rate:,.0f} ({kind}: {'reached' if c.rate >= 35_000 else 'not reached'})"
         for c, kind in (
@@ -156,7 +157,7 @@ def precomputed(plan: Plan) -> list[str]:
         "Shuffled batches of 64 x 1 x 224 x 224 from training arrays in the page cache, three warm epochs, "
         "the whole process on one core (the DataLoader on both).",
         "",
-        *table(ours, peers, "images/s", [None, None, None]),
+        *table(ours, peers, "images/s", [], others),
         f"Target: 35,000 images/s a core. Measured: {reached}.",
         "",
     ]
@@ -168,7 +169,7 @@ def scaling(plan: Plan) -> list[str]:
         "",
         "Ingest: 640 x 480 JPEGs to 96 px RGB crops. Augment: those sizes of store, 2 versions at 64 px "
         "grey with changes of colour. The time of a run over 64 faces (start-up of workers) is "
-        "subtracted; CPU time is of all processes together, which other work on the machine disturbs less.",
+        "subtracted.",
         "",
         "| stage | faces | wall, ms a face | CPU, ms a face | peak memory, MiB |",
         "|---|---:|---:|---:|---:|",
@@ -191,20 +192,21 @@ def scaling(plan: Plan) -> list[str]:
                     "limits": limits,
                 }
             runs.append(Contender(f"{stage} {faces}", f"{stage}:flmd", arguments))
-        race(runs, plan.rounds)
+        others = race(runs, plan.rounds)
         for faces in (64, *plan.sizes):
             shutil.rmtree(plan.folder / f"{stage}-{faces}")
         start, *sized = runs
         wall, cpu = [], []
         for contender, faces in zip(sized, plan.sizes, strict=True):
             wall.append((contender.median - start.median) / faces * 1000)
-            cpu.append((min(contender.cpu) - min(start.cpu)) / faces * 1000)
+            cpu.append((min(contender.work_cpu) - min(start.work_cpu)) / faces * 1000)
             lines.append(
                 f"| {stage} | {faces:,} | {wall[-1]:.3f} | {cpu[-1]:.3f} | {contender.peak / 2**20:.0f} |"
             )
         verdicts.append(
             f"{stage}: wall {_range(wall)}, CPU {_range(cpu)} between the cheapest and the dearest size, "
-            f"start-up {start.median:.2f} s, peak memory {max(c.peak for c in sized) / 2**20:.0f} MiB"
+            f"start-up {start.median:.2f} s, peak memory {max(c.peak for c in sized) / 2**20:.0f} MiB; "
+            f"other work took {others:.0%} of the machine meanwhile"
         )
     return [
         *lines, "", *(f"- {v}" for v in verdicts), "",
@@ -216,22 +218,33 @@ def _range(values: list[float]) -> str:
     return f"{(max(values) / min(values) - 1) * 100:.0f} %"
 
 
-def table(ours: Contender, peers: list[Contender], unit: str, targets: list[float | None]) -> list[str]:
+def table(
+    ours: Contender,
+    peers: list[Contender],
+    unit: str,
+    targets: list[float],
+    others: float,
+    *,
+    cpu: bool = False,
+) -> list[str]:
     """A row for each contender; how many times as fast ours is, and whether that is the target."""
-    lines = [
-        f"| contender | {unit} | spread | flmd is | target | peak memory, MiB |",
-        "|---|---:|---:|---:|---|---:|",
-        f"| **{ours.label}** | {ours.rate:,.0f} | ± {ours.spread:.0%} | | | {ours.peak / 2**20:.0f} |",
-    ]
-    for number, peer in enumerate(peers):
-        times = ours.rate / peer.rate
-        target = targets[number] if number < len(targets) else None
+    rows = [["contender", unit, "spread", "flmd is", "target", "peak, MiB"], ["---", *["---:"] * 5]]
+    for number, one in enumerate([ours, *peers]):
+        times = ours.rate / one.rate
+        target = targets[number - 1] if 0 < number <= len(targets) else None
         verdict = f"{target:g}x, {'reached' if times >= target else 'not reached'}" if target else ""
-        lines.append(
-            f"| {peer.label} | {peer.rate:,.0f} | ± {peer.spread:.0%} | {times:.2f}x | {verdict} "
-            f"| {peer.peak / 2**20:.0f} |"
-        )
-    return [*lines, ""]
+        faster = f"{times:.2f}x" if number else ""
+        rows.append([one.label, f"{one.rate:,.0f}", f"± {one.spread:.0%}", faster, verdict, _mebibytes(one)])
+    if cpu:
+        each = ["CPU, ms each", "---:", *(f"{one.cpu_each * 1000:.3f}" for one in [ours, *peers])]
+        for row, cell in zip(rows, each, strict=True):
+            row.append(cell)
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return [*lines, "", f"Other work took {others:.0%} of the machine meanwhile.", ""]
+
+
+def _mebibytes(contender: Contender) -> str:
+    return f"{contender.peak / 2**20:.0f}"
 
 
 def _store(plan: Plan, color: str, size: int) -> Path:
@@ -252,7 +265,9 @@ def heading(plan: Plan) -> list[str]:
         "",
         "Written by `make bench`. Every run is a fresh process; contenders take turns, and a number is the "
         f"median of {plan.rounds} runs (spread: half their range). Memory is anonymous + shared "
-        "(RssAnon + RssShmem), the highest sum over a process and all its children, imports included.",
+        "(RssAnon + RssShmem), the highest sum over a process and all its children, imports included. "
+        "CPU time is of all processes from the start of the clock on, the cheapest run's: what other work on "
+        "the machine disturbs least.",
         "",
         f"{len(os.sched_getaffinity(0))} cores ({cpu}), Python {platform.python_version()}, "
         + ", ".join(f"{name} {version(name)}" for name in packages)
@@ -296,19 +311,13 @@ def main() -> None:
             Path(memory),
             rounds=chosen.rounds or (1 if chosen.quick else 3),
             copies=4 if chosen.quick else 12,
-            faces=1000 if chosen.quick else 4000,
+            faces=1000 if chosen.quick else 3000,
             sizes=(1000, 4000) if chosen.quick else (1000, 4000, 16000, 64000),
         )
-        idle = os.getloadavg()[0]
         lines = heading(plan)
         for name in chosen.only:
             print(name, flush=True)
-            lines += [
-                *PARTS[name](plan),
-                f"Load average {idle:.1f} before, {os.getloadavg()[0]:.1f} after.",
-                "",
-            ]
-            idle = os.getloadavg()[0]
+            lines += PARTS[name](plan)
     text = "\n".join(lines).rstrip() + "\n"
     print(text)
     if not chosen.quick and chosen.only == list(PARTS):

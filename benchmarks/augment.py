@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import Peer
+from benchmarks.timer import Timed, Timer
 
 
-def flmd(source: str, target: str, limits: dict[str, Any], workers: int | None = None) -> tuple[int, float]:
+def flmd(source: str, target: str, limits: dict[str, Any], workers: int | None = None) -> Timed:
     """``flmd.augment_store.build``: pool start-up, all versions, training arrays on the disk."""
     from flmd import augment_store
     from flmd.params import AugmentParams
     from flmd.store import FaceStore
 
-    start = time.perf_counter()
+    timer = Timer()
     with FaceStore(source) as store:
         counts = augment_store.build(
             store, Path(target), AugmentParams(**limits), seed=1, made_from={}, workers=workers
         )
-    return sum(counts.values()), time.perf_counter() - start
+    return sum(counts.values()), timer.read()
 
 
-def albumentations(source: str, target: str, limits: dict[str, Any]) -> tuple[int, float]:
+def albumentations(source: str, target: str, limits: dict[str, Any]) -> Timed:
     """A loop over faces and versions, one Compose, images and then points written to a file."""
     import cv2
     import numpy as np
@@ -39,7 +39,7 @@ def albumentations(source: str, target: str, limits: dict[str, Any]) -> tuple[in
         )
         margin, color = store.margin, store.color
     each = limits["variants"]
-    start = time.perf_counter()
+    timer = Timer()
     peer = Peer(limits, crops.shape[-1], margin, color)
     made_points = np.empty((len(crops) * each, points.shape[1], 2), np.float32)
     with Path(target).open("wb") as out:
@@ -51,4 +51,4 @@ def albumentations(source: str, target: str, limits: dict[str, Any]) -> tuple[in
         out.write(made_points.data)
         out.flush()
         os.fsync(out.fileno())
-    return len(made_points), time.perf_counter() - start
+    return len(made_points), timer.read()

@@ -7,25 +7,26 @@ consumer takes each batch and does nothing else.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
+
+from benchmarks.timer import Timed, Timer
 
 BATCH, EPOCHS = 64, 3
 
 
-def _warm_epochs(batches: Callable[[int], Iterable[Any]]) -> tuple[int, float]:
+def _warm_epochs(batches: Callable[[int], Iterable[Any]]) -> Timed:
     for _ in batches(0):
         pass
-    start, count = time.perf_counter(), 0
+    timer, count = Timer(), 0
     for number in range(1, 1 + EPOCHS):
         for images, *_ in batches(number):
             count += len(images)
             assert images.shape[1] in (1, 3)
-    return count, time.perf_counter() - start
+    return count, timer.read()
 
 
-def flmd(source: str, limits: dict[str, Any], threads: int = 2) -> tuple[int, float]:
+def flmd(source: str, limits: dict[str, Any], threads: int = 2) -> Timed:
     """``flmd.dataset.AugmentedBatches``."""
     import cv2
     import torch
@@ -48,7 +49,7 @@ def flmd(source: str, limits: dict[str, Any], threads: int = 2) -> tuple[int, fl
     return _warm_epochs(epoch)
 
 
-def _peer_dataset(source: str, limits: dict[str, Any]):  # type: ignore[no-untyped-def]
+def _peer_dataset(source: str, limits: dict[str, Any], floats: bool):  # type: ignore[no-untyped-def]
     import numpy as np
     import torch
 
@@ -63,7 +64,7 @@ def _peer_dataset(source: str, limits: dict[str, Any]):  # type: ignore[no-untyp
                     np.einsum("nij,nkj->nki", affine[:, :, :2], store.numbers("landmarks"))
                     + affine[:, None, :, 2]
                 )
-                self.peer = Peer(limits, self.crops.shape[-1], store.margin, store.color)
+                self.peer = Peer(limits, self.crops.shape[-1], store.margin, store.color, floats=floats)
 
         def __len__(self) -> int:
             return len(self.crops)
@@ -72,6 +73,8 @@ def _peer_dataset(source: str, limits: dict[str, Any]):  # type: ignore[no-untyp
             crop = self.crops[row]
             picture = crop if crop.ndim == 2 else np.ascontiguousarray(crop.transpose(1, 2, 0))
             image, points = self.peer(picture, self.points[row])
+            if floats:
+                return image, torch.from_numpy(points)  # ToTensorV2 made it a tensor
             planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
             return torch.from_numpy(np.ascontiguousarray(planes)), torch.from_numpy(points)
 
@@ -84,14 +87,18 @@ def _as_floats(loader):  # type: ignore[no-untyped-def]
         yield images.float().mul_(1 / 127.5).sub_(1), points
 
 
-def albumentations(source: str, limits: dict[str, Any]) -> tuple[int, float]:
-    """A map-style Dataset with a Compose, in a DataLoader with two workers."""
+def albumentations(source: str, limits: dict[str, Any], floats: bool) -> Timed:
+    """A map-style Dataset with a Compose, in a DataLoader with two workers.
+
+    ``floats``: the Compose ends in Normalize and ToTensorV2, as in albumentations' own examples; else
+    the workers send uint8 and the consumer makes floats of whole batches.
+    """
     import cv2
     import torch
 
     torch.set_num_threads(1)
     loader = torch.utils.data.DataLoader(
-        _peer_dataset(source, limits),
+        _peer_dataset(source, limits, floats),
         batch_size=BATCH,
         shuffle=True,
         num_workers=2,
@@ -99,10 +106,10 @@ def albumentations(source: str, limits: dict[str, Any]) -> tuple[int, float]:
         prefetch_factor=4,
         worker_init_fn=lambda _: cv2.setNumThreads(0),
     )
-    return _warm_epochs(lambda _: _as_floats(loader))
+    return _warm_epochs(lambda _: loader if floats else _as_floats(loader))
 
 
-def litdata(source: str, chunks: str, limits: dict[str, Any]) -> tuple[int, float]:
+def litdata(source: str, chunks: str, limits: dict[str, Any]) -> Timed:
     """StreamingDataset over optimized chunks, the same Compose in its ``__getitem__``, two workers."""
     import cv2
     import numpy as np
@@ -135,7 +142,7 @@ def litdata(source: str, chunks: str, limits: dict[str, Any]) -> tuple[int, floa
     return _warm_epochs(lambda _: _as_floats(loader))
 
 
-def precomputed(arrays: str, normalise: bool) -> tuple[int, float]:
+def precomputed(arrays: str, normalise: bool) -> Timed:
     """``flmd.dataset.PrecomputedBatches`` on one core; uint8 as stored, or normalised float32."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     import cv2
@@ -160,7 +167,7 @@ def precomputed(arrays: str, normalise: bool) -> tuple[int, float]:
     return _warm_epochs(epoch)
 
 
-def h5py_gather(arrays: str) -> tuple[int, float]:
+def h5py_gather(arrays: str) -> Timed:
     """The same file through h5py's own indexing with a sorted list of rows, on one core, uint8."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     import h5py
@@ -179,7 +186,7 @@ def h5py_gather(arrays: str) -> tuple[int, float]:
         return _warm_epochs(epoch)
 
 
-def memmap_loader(arrays: str) -> tuple[int, float]:
+def memmap_loader(arrays: str) -> Timed:
     """A Dataset over the same memory map in a DataLoader with two workers (on all cores), uint8."""
     import numpy as np
     import torch

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
-import time
 from pathlib import Path
+
+from benchmarks.timer import Timed, Timer
 
 SIZE, MARGIN = 256, 2.4
 
 
-def flmd(folder: str, target: str, size: int = SIZE, workers: int | None = None) -> tuple[int, float]:
+def flmd(folder: str, target: str, size: int = SIZE, workers: int | None = None) -> Timed:
     """``flmd.convert``: XML, pool start-up, decoding, hashing, the store on the disk, the report."""
     from flmd import convert, formats
     from flmd.crops import CropSettings
@@ -18,7 +19,7 @@ def flmd(folder: str, target: str, size: int = SIZE, workers: int | None = None)
     from flmd.tree import open_tree
 
     formats.names()
-    start = time.perf_counter()
+    timer = Timer()
     with open_tree(folder) as tree:
         fmt, found = formats.choose(tree, "dlib-xml")
         account = convert.convert(
@@ -33,20 +34,20 @@ def flmd(folder: str, target: str, size: int = SIZE, workers: int | None = None)
             made_from={},
             workers=workers,
         )
-    seconds = time.perf_counter() - start
+    read = timer.read()
     if account.skipped:
         raise SystemExit(f"skipped {account.summary()}")
-    return account.kept, seconds
+    return account.kept, read
 
 
-def opencv(folder: str, processes: int = 1) -> tuple[int, float]:
+def opencv(folder: str, processes: int = 1) -> Timed:
     """imread, slice (with a border where the square reaches outside), resize; results stay in memory."""
     import cv2
     import numpy as np
 
     from benchmarks.inputs import read_xml
 
-    start = time.perf_counter()
+    timer = Timer()
     faces = read_xml(Path(folder))
     if processes == 1:
         made = [_opencv_face(face) for face in faces]
@@ -55,7 +56,7 @@ def opencv(folder: str, processes: int = 1) -> tuple[int, float]:
             made = pool.map(_opencv_face, faces, chunksize=4)
     crops, points = np.stack([crop for crop, _ in made]), np.stack([p for _, p in made])
     assert len(crops) == len(points)
-    return len(crops), time.perf_counter() - start
+    return len(crops), timer.read()
 
 
 def _opencv_face(face):  # type: ignore[no-untyped-def]
@@ -74,7 +75,7 @@ def _opencv_face(face):  # type: ignore[no-untyped-def]
     return cv2.cvtColor(crop, cv2.COLOR_BGR2RGB), (points - (x0, y0) + 0.5) * (SIZE / side) - 0.5
 
 
-def albumentations(folder: str) -> tuple[int, float]:
+def albumentations(folder: str) -> Timed:
     """imread, cvtColor, Compose([Crop, Resize]) with keypoints; results stay in memory."""
     import albumentations as A  # noqa: N812
     import cv2
@@ -83,7 +84,7 @@ def albumentations(folder: str) -> tuple[int, float]:
     from benchmarks.inputs import read_xml
 
     keypoints = A.KeypointParams("xy", remove_invisible=False)
-    start = time.perf_counter()
+    timer = Timer()
     crops, points = [], []
     for path, box, xy in read_xml(Path(folder)):
         picture = cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)
@@ -102,7 +103,7 @@ def albumentations(folder: str) -> tuple[int, float]:
         crops.append(made["image"])
         points.append(made["keypoints"])
     assert len(np.stack(crops)) == len(np.stack(points))
-    return len(crops), time.perf_counter() - start
+    return len(crops), timer.read()
 
 
 def _square(box: tuple[int, int, int, int]) -> tuple[int, int, int]:

@@ -33,7 +33,8 @@ class Contender:
     function: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)  # of the whole run
+    work_cpu: list[float] = field(default_factory=list)  # from the start of the timer on, children included
     count: int = 0
     peak: int = 0
 
@@ -48,19 +49,28 @@ class Contender:
         return self.count / self.median
 
     @property
+    def cpu_each(self) -> float:
+        """CPU seconds a thing, by the cheapest run: what other work on the machine disturbs least."""
+        return min(self.work_cpu) / self.count
+
+    @property
     def spread(self) -> float:
         """Half the range of the runs over their median."""
         return (max(self.seconds) - min(self.seconds)) / 2 / self.median
 
 
-def race(contenders: list[Contender], rounds: int) -> None:
-    """Run all contenders in turns, ``rounds`` times."""
+def race(contenders: list[Contender], rounds: int) -> float:
+    """Run all contenders in turns, ``rounds`` times; the share of the machine that other work took."""
+    busy, total = machine()
     for turn in range(rounds):
         for contender in contenders:
             run(contender)
             rate = contender.count / contender.seconds[-1]
             line = f"  {turn + 1}/{rounds} {contender.label}: {rate:,.1f} /s"
             print(f"{line}, {contender.seconds[-1]:.2f} s", flush=True)
+    busy_after, total_after = machine()
+    ours = sum(sum(c.cpu) for c in contenders)
+    return max(0.0, busy_after - busy - ours) / max(total_after - total, 1e-9)
 
 
 def run(contender: Contender) -> None:
@@ -87,6 +97,7 @@ def run(contender: Contender) -> None:
         result = json.loads(out.read().splitlines()[-1])
     contender.seconds.append(result["seconds"])
     contender.cpu.append(cpu)
+    contender.work_cpu.append(cpu - result["cpu_before"])
     contender.count = result["count"]
 
 
@@ -107,3 +118,10 @@ def usage(pid: int) -> tuple[int, float]:
             if line.startswith(("RssAnon:", "RssShmem:")):
                 memory += int(line.split()[1]) * 1024
     return memory, ticks / TICKS
+
+
+def machine() -> tuple[float, float]:
+    """CPU seconds since the start of the machine, of all its cores: busy, and altogether."""
+    ticks = [int(t) for t in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return (sum(ticks) - idle) / TICKS, sum(ticks) / TICKS

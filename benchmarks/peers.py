@@ -17,7 +17,9 @@ class Peer:
     CenterCrop cuts to the network's size; the points' flip order is put right afterwards.
     """
 
-    def __init__(self, limits: dict[str, Any], crop_size: int, margin: float, color: str) -> None:
+    def __init__(
+        self, limits: dict[str, Any], crop_size: int, margin: float, color: str, floats: bool = False
+    ) -> None:
         import albumentations as A  # noqa: N812
 
         size = limits["input_size"]
@@ -42,11 +44,13 @@ class Peer:
             A.ColorJitter(*factors, (-hue, hue), p=1),
         ]
         last = [A.ToGray(num_output_channels=1, p=1)] if (color, limits["color"]) == ("rgb", "grey") else []
+        if floats:
+            last += [A.Normalize(mean=0.5, std=0.5), A.ToTensorV2()]
         keypoints = A.KeypointParams("xy", remove_invisible=False)
         self._changed = A.Compose([*changes, *last], keypoint_params=keypoints)
         self._plain = A.Compose([A.Affine(scale=zoom, p=1), crop, *last], keypoint_params=keypoints)
         self._flip = IBUG68.flip_indices()
-        self._one_channel = limits["color"] == "grey"
+        self._one_channel = limits["color"] == "grey" and not floats
 
     def __call__(
         self, picture: NDArray[np.uint8], points: NDArray[np.floating[Any]], plain: bool = False
