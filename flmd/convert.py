@@ -78,7 +78,7 @@ def convert(
     InputError : annotations that cannot be read on; no usable face at all; with ``strict``, the first
         face that cannot be used.
     """
-    account = LossReport(rules.name, fmt.name, detection.files, crop.box, split.policy, strict)
+    account = LossReport(rules.name, fmt.name, detection, box=crop.box, split=split.policy, strict=strict)
     scratch = h5file.temporary_beside(target, "spool")
     scratch.mkdir(parents=True)
     try:

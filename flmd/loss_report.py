@@ -9,6 +9,7 @@ import numpy as np
 
 from flmd.errors import InputError
 from flmd.face import Skipped
+from flmd.formats import Detection
 from flmd.splits import shared_subjects
 from flmd.spool import FaceSpool
 
@@ -25,12 +26,19 @@ class LossReport:
     """
 
     def __init__(
-        self, dataset: str, fmt: str, files: tuple[str, ...], box: str, split: str, strict: bool = False
+        self, dataset: str, fmt: str, found: Detection, *, box: str, split: str, strict: bool = False
     ) -> None:
         self.read = self.kept = 0
         self.skipped: Counter[str] = Counter()
         self._first: dict[str, list[str]] = {}
-        self._about = {"dataset": dataset, "format": fmt, "files": list(files), "box": box, "split": split}
+        self._about: dict[str, Any] = {
+            "dataset": dataset,
+            "format": fmt,
+            "files": list(found.files),
+            "found": found.why,
+            "box": box,
+            "split": split,
+        }
         self._found: dict[str, Any] = {}
         self._strict = strict
 

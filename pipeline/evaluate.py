@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flmd import errors, params, provenance, report
+from flmd import errors, params, provenance
 from flmd.evaluate_store import evaluate_store
 from flmd.store import FaceStore
 
@@ -25,7 +25,11 @@ def main() -> None:
             device=settings.train.device,
             made_from=provenance.made_from([source, model], used),
         )
-    print(report.metrics_table(measured.metrics, measured.settings))
+    for name in settings.datasets:
+        if f"{name}.nme" in measured.metrics:
+            print(
+                f"{name}: NME {100 * measured.metrics[f'{name}.nme']:.2f} % ({settings.evaluate.normaliser})"
+            )
 
 
 if __name__ == "__main__":
