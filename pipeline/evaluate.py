@@ -25,7 +25,7 @@ def main() -> None:
             device=settings.train.device,
             made_from=provenance.made_from([source, model], used),
         )
-    for name in settings.datasets:
+    for name in measured.settings["datasets"]:
         if f"{name}.nme" in measured.metrics:
             print(
                 f"{name}: NME {100 * measured.metrics[f'{name}.nme']:.2f} % ({settings.evaluate.normaliser})"

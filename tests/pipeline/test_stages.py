@@ -113,3 +113,31 @@ def test_only_the_last_stage_has_uncached_outputs() -> None:
         assert "persist" not in text
         assert "always_changed" not in text
         assert ("'cache': False" in text) == (name == "evaluate")
+
+
+def params_read(name: str) -> set[str]:
+    """Sections of params.yaml that a stage's script reads: ``settings.seed``, ``dataset.source`` ..."""
+    tree = ast.parse((ROOT / "pipeline" / f"{name}.py").read_text(encoding="utf-8"))
+    # `dataset = settings.datasets[name]`, also as one of several
+    found = set()
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)):
+            continue
+        if node.value.id == "settings" and node.attr != "datasets":
+            found.add(node.attr)
+        elif node.value.id == "dataset" and node.attr != "model_dump":
+            found.add(f"datasets.*.{node.attr}")
+    text = ast.unparse(tree)
+    if "dataset.model_dump(include=" in text:
+        included = text.partition("dataset.model_dump(include={")[2].partition("}")[0]
+        found |= {f"datasets.*.{key}" for key in ast.literal_eval(f"[{included}]")}
+    if "params.load().datasets" in text:
+        found.add("datasets")
+    return found
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_declares_the_params_it_reads_and_no_others(name: str) -> None:
+    listed = {str(p).replace("${key}", "*") for p in body(name)["params"]}  # type: ignore[attr-defined]
+    sections = {p.split(".")[0] if p.split(".")[0] != "datasets" else p for p in listed}
+    assert sections == params_read(name)
