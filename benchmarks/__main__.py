@@ -114,9 +114,16 @@ def batches(plan: Plan) -> list[str]:
         run(Contender("litdata's chunks", "inputs:litdata_chunks", made))
         ours = Contender("flmd AugmentedBatches, 2 threads", "batches:flmd", common)
         peers = [
-            Contender("albumentations in a DataLoader, 2 workers", "batches:albumentations", common),
             Contender(
-                "litdata, the same Compose, 2 workers", "batches:litdata", {**common, "chunks": chunks}
+                "albumentations with Normalize, ToTensorV2, DataLoader, 2 workers",
+                "batches:albumentations",
+                {**common, "floats": True},
+            ),
+            Contender("litdata, uint8 sent, 2 workers", "batches:litdata", {**common, "chunks": chunks}),
+            Contender(
+                "albumentations, uint8 sent, DataLoader, 2 workers (tuned)",
+                "batches:albumentations",
+                {**common, "floats": False},
             ),
         ]
         print(f" {what}")
