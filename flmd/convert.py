@@ -6,7 +6,6 @@ splits are drawn; the pictures are decoded once each, in parallel, and the store
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import closing
@@ -90,6 +89,8 @@ def convert(
             with closing(FaceSpool(scratch / "faces", scheme.count, extra, ("image_sha256",))) as done:
                 _crop_all(tree, crop, read, sides, done, account, workers, executor)
                 account.describe(done)
+                if report is not None:
+                    account.write(report)
                 if not len(done):
                     raise InputError(
                         "no usable face",
@@ -99,11 +100,6 @@ def convert(
                 store.write_spool(target, done, scheme, (size, margin, color), made_from)
     finally:
         h5file.remove(scratch)
-    if report is not None:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(
-            json.dumps(account.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
     return account
 
 

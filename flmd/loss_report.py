@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -125,6 +127,12 @@ class LossReport:
             "faces_skipped": sum(self.skipped.values()),
         }
         return {**self._about, **counts, "skipped": skipped, **self._found}
+
+    def write(self, path: Path) -> None:
+        """Write all of it as JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.as_dict(), indent=2, ensure_ascii=False)
+        path.write_text(text + "\n", encoding="utf-8", errors="surrogateescape")
 
     def __str__(self) -> str:
         text = f"{self.read} faces read, {self.kept} kept"

@@ -145,7 +145,8 @@ def test_strict_stops_at_the_first_bad_face_and_keeps_the_old_store(tmp_path: Pa
 
 def test_no_usable_face_is_an_error_that_says_why(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no usable face.*image_missing 1"):
-        convert_list(tmp_path, [make_face("gone.jpg")], tmp_path / "s.h5")
+        convert_list(tmp_path, [make_face("gone.jpg")], tmp_path / "s.h5", report=tmp_path / "r.json")
+    assert json.loads((tmp_path / "r.json").read_text())["skipped"]["image_missing"]["count"] == 1
     assert not (tmp_path / "s.h5").exists()
 
 
