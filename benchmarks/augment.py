@@ -39,8 +39,8 @@ def albumentations(source: str, target: str, limits: dict[str, Any]) -> Timed:
         )
         margin, color = store.margin, store.color
     each = limits["variants"]
-    timer = Timer()
     peer = Peer(limits, crops.shape[-1], margin, color)
+    timer = Timer()
     made_points = np.empty((len(crops) * each, points.shape[1], 2), np.float32)
     with Path(target).open("wb") as out:
         for row, crop in enumerate(crops):

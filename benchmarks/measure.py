@@ -60,7 +60,10 @@ class Contender:
 
 
 def race(contenders: list[Contender], rounds: int) -> float:
-    """Run all contenders in turns, ``rounds`` times; the share of the machine that other work took."""
+    """Run all contenders in turns, ``rounds`` times; the share of the machine that other work took.
+
+    One that is listed several times runs so many times a turn.
+    """
     busy, total = machine()
     for turn in range(rounds):
         for contender in contenders:
@@ -69,7 +72,7 @@ def race(contenders: list[Contender], rounds: int) -> float:
             line = f"  {turn + 1}/{rounds} {contender.label}: {rate:,.1f} /s"
             print(f"{line}, {contender.seconds[-1]:.2f} s", flush=True)
     busy_after, total_after = machine()
-    ours = sum(sum(c.cpu) for c in contenders)
+    ours = sum(sum(c.cpu) for c in {id(c): c for c in contenders}.values())
     return max(0.0, busy_after - busy - ours) / max(total_after - total, 1e-9)
 
 
