@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from flmd import ring
 from flmd.errors import InputError
 
 # Of the free memory of a GPU, what the training set may take before it is streamed instead.
@@ -143,37 +143,31 @@ class Feeder:
 
     def _streamed(self, pieces: list[NDArray[np.int64]]) -> Iterator[Batch]:
         largest = max((len(piece) for piece in pieces), default=0)
-        free: queue.Queue[NDArray[np.uint8] | None] = queue.Queue()
-        full: queue.Queue[NDArray[np.uint8] | BaseException] = queue.Queue()
-        for _ in range(min(BUFFERS, len(pieces))):
-            free.put(np.empty((largest, *self.images.shape[1:]), dtype=np.uint8))
+        buffers = [_Gathered(np.empty((largest, *self.images.shape[1:]), np.uint8)) for _ in range(BUFFERS)]
 
-        def gather() -> None:
-            try:
-                for piece in pieces:
-                    buffer = free.get()
-                    if buffer is None:
-                        return
-                    # With mode "raise" numpy gathers into a temporary first; the rows are known to be good.
-                    np.take(self.images, piece, axis=0, out=buffer[: len(piece)], mode="clip")
-                    full.put(buffer)
-            except BaseException as error:
-                full.put(error)
+        def fill(buffer: _Gathered, piece: NDArray[np.int64]) -> None:
+            buffer.rows = piece
+            gather(self.images, piece, buffer.images[: len(piece)])
 
-        thread = threading.Thread(target=gather, name="flmd-batches", daemon=True)
-        thread.start()
-        try:
-            for piece in pieces:
-                buffer = full.get()
-                if isinstance(buffer, BaseException):
-                    raise buffer
-                rows = torch.from_numpy(piece).to(self.device)
-                images = torch.from_numpy(buffer[: len(piece)]).to(self.device)
+        with closing(ring.filled(fill, pieces, buffers, threads=1)) as ready:
+            for buffer in ready:
+                rows = torch.from_numpy(buffer.rows).to(self.device)
+                images = torch.from_numpy(buffer.images[: len(buffer.rows)]).to(self.device)
                 yield Batch(images, self.points[rows], self.labelled[rows])
-                free.put(buffer)
-        finally:
-            free.put(None)
-            thread.join()
+
+
+@dataclass
+class _Gathered:
+    """A reused buffer (B, ...) uint8 and the rows that lie in it."""
+
+    images: NDArray[np.uint8]
+    rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+def gather(images: NDArray[np.uint8], rows: NDArray[np.integer], out: NDArray[np.uint8]) -> None:
+    """Copy rows of a memory map into ``out`` in one go; the rows must be known to exist."""
+    # With mode "raise" numpy gathers into a temporary first.
+    np.take(images, rows, axis=0, out=out, mode="clip")
 
 
 def _permutation(count: int, seed: int, number: int) -> NDArray[np.int64]:

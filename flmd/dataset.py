@@ -23,7 +23,7 @@ from torch import Tensor
 from flmd import ring
 from flmd.arrays import ArraySplit
 from flmd.augment_store import augmenter_for, keys_of
-from flmd.batches import draw
+from flmd.batches import draw, gather
 from flmd.errors import ParamsError
 from flmd.parallel import quiet, worker_count
 from flmd.params import AugmentParams
@@ -257,8 +257,7 @@ class PrecomputedBatches(_Batches):
     def _make(
         self, rows: NDArray[np.intp], epoch: int, out: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int64]]:
-        # With mode "raise" numpy gathers into a temporary first; these rows are known to be good.
-        np.take(self._images, rows, axis=0, out=out, mode="clip")
+        gather(self._images, rows, out)
         split = self._split
         return (
             np.asarray(split.points[rows]),
