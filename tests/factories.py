@@ -75,7 +75,9 @@ class ListFormat(Format):
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         yield from self.faces
 
-    def write(self, faces: Iterable[Face], target: Path, scheme: Scheme) -> WriteReport:
+    def write(
+        self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
+    ) -> WriteReport:
         raise NotImplementedError
 
 

@@ -12,10 +12,21 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from flmd.errors import InputError, ParamsError, one_line
-from flmd.formats.base import Detection, Format, WriteReport
+from flmd.formats.base import Certainty, Detection, Format, WriteReport
 from flmd.tree import FileTree
 
-__all__ = ["BUILT_IN", "Detection", "Format", "WriteReport", "broken", "choose", "detect", "get", "names"]
+__all__ = [
+    "BUILT_IN",
+    "Certainty",
+    "Detection",
+    "Format",
+    "WriteReport",
+    "broken",
+    "choose",
+    "detect",
+    "get",
+    "names",
+]
 
 BUILT_IN = {
     "dlib-xml": "flmd.formats.dlib_xml:DlibXml",
@@ -74,7 +85,7 @@ def detect(tree: FileTree) -> dict[str, Detection]:
 
 
 def choose(tree: FileTree, name: str | None = None) -> tuple[Format, Detection]:
-    """The format to read a tree with: the named one, or the only one that fits.
+    """The format to read a tree with: the named one, or the only one that fits as surely as any.
 
     Raises
     ------
@@ -87,7 +98,8 @@ def choose(tree: FileTree, name: str | None = None) -> tuple[Format, Detection]:
             raise InputError(f"not {name}: {found.why}", where=tree.origin)
         return fmt, found
     found_by_name = detect(tree)
-    fitting = [n for n, found in found_by_name.items() if found.fits]
+    surest = max((f.certainty for f in found_by_name.values() if f.fits), default=None)
+    fitting = [n for n, f in found_by_name.items() if f.fits and f.certainty == surest]
     if len(fitting) == 1:
         return get(fitting[0]), found_by_name[fitting[0]]
     if fitting:

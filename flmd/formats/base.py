@@ -6,12 +6,26 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import IntEnum
 from pathlib import Path
 from typing import ClassVar
 
 from flmd.face import Face, Skipped
 from flmd.schemes import Scheme
 from flmd.tree import FileTree
+
+
+class Certainty(IntEnum):
+    """How sure a detection is. Where several formats fit a tree, only the surest are candidates.
+
+    ``CERTAIN``: a list or data base with a signature of its own. ``LIKELY``: a file for each picture, with
+    a signature; such files often lie beside a list that repeats them. ``POSSIBLE``: nothing but the number
+    of columns speaks for it.
+    """
+
+    POSSIBLE = 1
+    LIKELY = 2
+    CERTAIN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +37,12 @@ class Detection:
     files : the annotation files that would be read, sorted; empty when the format does not fit.
     why : what was found, or the one requirement that was not met
         ("no *.xml whose root element is <dataset>").
+    certainty : how sure, when it fits.
     """
 
     files: tuple[str, ...]
     why: str
+    certainty: Certainty = Certainty.CERTAIN
 
     @property
     def fits(self) -> bool:
@@ -56,19 +72,27 @@ class Format(ABC):
     ----------
     name : in commands and params ("dlib-xml").
     title : one line for people.
+    detected_by : what :meth:`detect` looks for, a phrase for people; docs/formats.md prints it.
     scheme : name of the scheme its points follow, or None when any will do.
-    base : pixel coordinate written for the centre of the top-left pixel, 0 or 1.
+    base : pixel coordinate written for the centre of the top-left pixel: 0, 1, or 0.5 where coordinates
+        are measured from the picture's corner.
     precision : smallest coordinate step it can hold, pixels; 0 for floats.
     boxes, visibility : does it hold them?
+    suffix : ending of a file it writes ("" when it always writes a folder); a target without it becomes a
+        folder.
+    needs : what writing must know of every face besides its points: "image_size", "pixels", "box".
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    detected_by: ClassVar[str] = ""
     scheme: ClassVar[str | None] = None
-    base: ClassVar[int] = 0
+    base: ClassVar[float] = 0
     precision: ClassVar[float] = 0.0
     boxes: ClassVar[bool] = False
     visibility: ClassVar[bool] = False
+    suffix: ClassVar[str] = ""
+    needs: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def detect(self, tree: FileTree) -> Detection:
@@ -77,6 +101,18 @@ class Format(ABC):
     def accepts(self, tree: FileTree, name: str) -> bool:
         """Whether one file, whatever lies beside it, is an annotation file of this format."""
         return name in self.detect(tree).files
+
+    def scheme_in(self, tree: FileTree, files: tuple[str, ...]) -> str:
+        """Name of the scheme that the points of these files follow, from the first face of them.
+
+        The format's own scheme when it has one. Others count the points: ``flmd.schemes.scheme_of_count``
+        names the scheme meant by a count where only one is, else ``points<K>``, which has no meaning.
+        """
+        return self.scheme or "ibug68"
+
+    def pictures(self, tree: FileTree) -> FileTree:
+        """The tree in which ``Face.image`` is a name; another one where pictures are not files."""
+        return tree
 
     @abstractmethod
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
@@ -89,5 +125,10 @@ class Format(ABC):
         """
 
     @abstractmethod
-    def write(self, faces: Iterable[Face], target: Path, scheme: Scheme) -> WriteReport:
-        """Write faces to a file or folder that does not exist yet; atomic: whole, or not there."""
+    def write(
+        self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
+    ) -> WriteReport:
+        """Write faces to a file or folder; atomic: whole, or what was there before.
+
+        ``pictures`` holds the pictures the faces name, for formats whose ``needs`` has "pixels".
+        """

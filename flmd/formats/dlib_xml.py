@@ -64,6 +64,8 @@ class DlibXml(Format):
 
     name = "dlib-xml"
     title = "dlib imglab XML (iBUG 300-W large face landmark dataset)"
+    detected_by = "*.xml with the root element <dataset> and <images> in it"
+    suffix = ".xml"
     precision = 1.0
     boxes = True
 
@@ -82,7 +84,9 @@ class DlibXml(Format):
             with tree.open(name) as stream:
                 yield from _Reader(tree, scheme, name).faces(stream)
 
-    def write(self, faces: Iterable[Face], target: Path, scheme: Scheme) -> WriteReport:
+    def write(
+        self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
+    ) -> WriteReport:
         """Write an ``.xml`` file or a folder of them; see the class for what is lost."""
         return write(faces, target, scheme)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from flmd.face import Face
 from flmd.formats.base import WriteReport
+from flmd.tree import FileTree
 
 LARGEST = 3.40282356e38  # the float64 values up to here become finite float32
 SPLIT_WORDS = {
@@ -22,6 +23,8 @@ SPLIT_WORDS = {
     "unsplit": "",
 }  # fmt: skip
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+PICTURE_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp"))
+FURTHER_FACE = re.compile(r"_face[1-9][0-9]*$")
 _MIRROR = re.compile(r"_mirror$")
 
 
@@ -33,6 +36,38 @@ def split_of(name: str) -> str | None:
     stem = posixpath.splitext(posixpath.basename(name))[0]
     found = {SPLIT_WORDS[w] for w in map(str.lower, _WORD.findall(stem)) if w in SPLIT_WORDS}
     return found.pop() if len(found) == 1 else None
+
+
+def split_of_path(name: str) -> str | None:
+    """The split that the deepest part of a path says: "train" for ``frontal/trainset/labels/x.pts``."""
+    for part in reversed(name.split("/")):
+        if (split := split_of(part)) is not None:
+            return split
+    return None
+
+
+class PicturesBeside:
+    """Finds the picture of an annotation file that lies beside it under the same stem.
+
+    Built once for a tree. A further face of one picture is ``<stem>_face2``, ``<stem>_face3``, ….
+    """
+
+    def __init__(self, tree: FileTree) -> None:
+        self._names: dict[str, str] = {}
+        for name in tree.names:
+            stem, ending = posixpath.splitext(name)
+            if ending.lower() in PICTURE_ENDINGS:
+                self._names.setdefault(stem, name)
+
+    def find(self, annotation: str) -> str | None:
+        """The picture of an annotation file, or None when there is none."""
+        stem = posixpath.splitext(annotation)[0]
+        return self._names.get(stem) or self._names.get(FURTHER_FACE.sub("", stem))
+
+    def name_for(self, annotation: str) -> str:
+        """The picture's name, ``<stem>.jpg`` where there is none."""
+        stem = posixpath.splitext(annotation)[0]
+        return self.find(annotation) or FURTHER_FACE.sub("", stem) + ".jpg"
 
 
 def without_unions(names: Iterable[str]) -> tuple[list[str], list[str]]:

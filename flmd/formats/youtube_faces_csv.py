@@ -56,6 +56,8 @@ class YouTubeFacesCsv(Format):
 
     name = "youtube-faces-csv"
     title = "YouTube Faces keypoints CSV (68 points)"
+    detected_by = "*.csv with the header ,0,1,…,135"
+    suffix = ".csv"
     scheme = "ibug68"
 
     def detect(self, tree: FileTree) -> Detection:
@@ -87,7 +89,9 @@ class YouTubeFacesCsv(Format):
             with tree.open(name) as stream:
                 yield from _read(tree, name, stream)
 
-    def write(self, faces: Iterable[Face], target: Path, scheme: Scheme) -> WriteReport:
+    def write(
+        self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
+    ) -> WriteReport:
         """Write a ``.csv`` file or a folder of them; see the class for what is lost."""
         _check_scheme(scheme)
         return write(faces, target)

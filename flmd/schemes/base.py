@@ -1,14 +1,12 @@
-"""Landmark schemes: what each point is called, which points mirror into which, and which make an eye.
-
-A scheme is plain data. Indices are 0-based. "left" and "right" are the *person's* own, as in iBUG's
-papers: the right eye (36-41) is on the left side of an unmirrored picture.
-"""
+"""What a landmark scheme is, and the registry of them."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +61,9 @@ class Scheme:
 
 
 SCHEMES: dict[str, Scheme] = {}
+USUAL = {68: "ibug68"}  # point counts that only one scheme in use has
+MOST_POINTS = 10_000
+_UNNAMED = re.compile(r"points([1-9][0-9]{0,4})")
 
 
 def register(scheme: Scheme) -> Scheme:
@@ -74,71 +75,33 @@ def register(scheme: Scheme) -> Scheme:
 
 
 def get_scheme(name: str) -> Scheme:
-    """The scheme of that name; ParamsError that names the nearest one otherwise."""
+    """The scheme of that name; ParamsError that names the nearest one otherwise.
+
+    ``points<K>``, such as ``points17``, is K points of which nothing is known but their number.
+    """
     if name in SCHEMES:
         return SCHEMES[name]
+    unnamed = _UNNAMED.fullmatch(name)
+    if unnamed and 0 < int(unnamed[1]) <= MOST_POINTS:
+        return unnamed_scheme(int(unnamed[1]))
     near = difflib.get_close_matches(name, SCHEMES, n=1)
     hint = f"did you mean {near[0]!r}?" if near else None
     raise ParamsError(f"unknown scheme {name!r}", expected="one of " + ", ".join(sorted(SCHEMES)), hint=hint)
 
 
-def _chain(first: int, last: int, *, closed: bool = False) -> tuple[tuple[int, int], ...]:
+@cache
+def unnamed_scheme(count: int) -> Scheme:
+    """``points<K>``: K points without meaning, which can be kept and drawn but not flipped."""
+    names = tuple(f"point_{i}" for i in range(count))
+    return Scheme(f"points{count}", names, None, {}, (), None, None)
+
+
+def scheme_of_count(count: int) -> str:
+    """Name of the scheme that K points must mean: the one registered as usual for K, else ``points<K>``."""
+    return USUAL.get(count, f"points{count}")
+
+
+def chain(first: int, last: int, *, closed: bool = False) -> tuple[tuple[int, int], ...]:
+    """Pairs of neighbours first ... last, for a skeleton; ``closed`` joins the ends."""
     steps = tuple((i, i + 1) for i in range(first, last))
     return (*steps, (last, first)) if closed else steps
-
-
-def _ibug68() -> Scheme:
-    """The 68 points of iBUG 300-W (Sagonas et al., 2013), order and flips as in FORMATS.md."""
-    names = (
-        *(f"jaw_{i}" for i in range(17)),
-        *(f"right_brow_{i}" for i in range(5)),
-        *(f"left_brow_{i}" for i in range(5)),
-        *(f"nose_bridge_{i}" for i in range(4)),
-        *(f"nostril_{i}" for i in range(5)),
-        *(f"right_eye_{i}" for i in range(6)),
-        *(f"left_eye_{i}" for i in range(6)),
-        *(f"outer_lip_{i}" for i in range(12)),
-        *(f"inner_lip_{i}" for i in range(8)),
-    )
-    flip = (
-        *range(16, -1, -1),
-        *range(26, 16, -1),
-        27, 28, 29, 30,
-        35, 34, 33, 32, 31,
-        45, 44, 43, 42, 47, 46,
-        39, 38, 37, 36, 41, 40,
-        *range(54, 47, -1),
-        *range(59, 54, -1),
-        *range(64, 59, -1),
-        67, 66, 65,
-    )  # fmt: skip
-    return Scheme(
-        name="ibug68",
-        points=names,
-        flip_order=flip,
-        regions={
-            "jaw": tuple(range(17)),
-            "right_brow": tuple(range(17, 22)),
-            "left_brow": tuple(range(22, 27)),
-            "nose": tuple(range(27, 36)),
-            "right_eye": tuple(range(36, 42)),
-            "left_eye": tuple(range(42, 48)),
-            "mouth": tuple(range(48, 68)),
-        },
-        skeleton=(
-            *_chain(0, 16),
-            *_chain(17, 21),
-            *_chain(22, 26),
-            *_chain(27, 30),
-            *_chain(31, 35),
-            *_chain(36, 41, closed=True),
-            *_chain(42, 47, closed=True),
-            *_chain(48, 59, closed=True),
-            *_chain(60, 67, closed=True),
-        ),
-        outer_eye_corners=(36, 45),
-        pupils=(tuple(range(36, 42)), tuple(range(42, 48))),
-    )
-
-
-IBUG68 = register(_ibug68())
