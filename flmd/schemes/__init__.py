@@ -4,7 +4,30 @@ A scheme is plain data. Indices are 0-based. "left" and "right" are the *person'
 papers: the right eye (36-41) is on the left side of an unmirrored picture.
 """
 
+from flmd.schemes.aflw import AFLW19
 from flmd.schemes.base import SCHEMES, Scheme, get_scheme, register, scheme_of_count
-from flmd.schemes.ibug import IBUG68
+from flmd.schemes.cofw import COFW29
+from flmd.schemes.five import CELEBA5, MTFL5
+from flmd.schemes.ibug import IBUG51, IBUG68, WHOLEBODY68
+from flmd.schemes.kaggle import KAGGLE15
+from flmd.schemes.lapa import JD106, LAPA106
+from flmd.schemes.wflw import WFLW98
 
-__all__ = ["IBUG68", "SCHEMES", "Scheme", "get_scheme", "register", "scheme_of_count"]
+__all__ = [
+    "AFLW19",
+    "CELEBA5",
+    "COFW29",
+    "IBUG51",
+    "IBUG68",
+    "JD106",
+    "KAGGLE15",
+    "LAPA106",
+    "MTFL5",
+    "SCHEMES",
+    "WFLW98",
+    "WHOLEBODY68",
+    "Scheme",
+    "get_scheme",
+    "register",
+    "scheme_of_count",
+]

@@ -27,7 +27,10 @@ class Scheme:
     regions : region name -> indices.
     skeleton : pairs of indices joined by a line when a face is drawn.
     outer_eye_corners : the two points of the inter-ocular distance, or None.
-    pupils : the two groups of points whose means are the pupils, or None.
+    pupils : the two groups of points whose means are the pupils, or None. In both of these the person's
+        right comes first.
+    landmarks : what each point is, in the words of ``flmd.schemes.anatomy``; empty where nothing is known.
+        Two schemes share a point where they share its word.
     """
 
     name: str
@@ -37,11 +40,14 @@ class Scheme:
     skeleton: tuple[tuple[int, int], ...] = field(repr=False)
     outer_eye_corners: tuple[int, int] | None
     pupils: tuple[tuple[int, ...], tuple[int, ...]] | None
+    landmarks: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         count = len(self.points)
         if len(set(self.points)) != count:
             raise ValueError(f"{self.name}: point names repeat")
+        if self.landmarks and (len(self.landmarks) != count or len(set(self.landmarks)) != count):
+            raise ValueError(f"{self.name}: not one landmark for each of the {count} points")
         if self.flip_order is not None:
             if sorted(self.flip_order) != list(range(count)):
                 raise ValueError(f"{self.name}: flip order is not a permutation of 0..{count - 1}")
@@ -61,7 +67,10 @@ class Scheme:
 
 
 SCHEMES: dict[str, Scheme] = {}
-USUAL = {68: "ibug68"}  # point counts that only one scheme in use has
+# Point counts that mean one scheme in practice. 106 points are also InsightFace's, in another order, but
+# those are a model's output, not a data set's. Not here: 5 (CelebA, MTFL, RetinaFace's and dlib's five
+# differ) and 19 (AFLW's list, and several challenges' own).
+USUAL = {15: "kaggle15", 29: "cofw29", 51: "ibug51", 68: "ibug68", 98: "wflw98", 106: "lapa106"}
 MOST_POINTS = 10_000
 _UNNAMED = re.compile(r"points([1-9][0-9]{0,4})")
 

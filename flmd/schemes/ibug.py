@@ -1,8 +1,35 @@
-"""The 68 points of iBUG 300-W."""
+"""The 68 points of iBUG 300-W, the 51 of them inside the face, and COCO-WholeBody's copy of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
+from flmd.schemes.anatomy import (
+    BRIDGE,
+    BROW_UPPER,
+    CONTOUR,
+    MOUTH,
+    NOSE_BASE,
+    across,
+    flip_order_of,
+    left,
+    right,
+)
 from flmd.schemes.base import Scheme, chain, register
+
+_UPPER_LID = ("eye_outer_corner", "eye_upper_outer", "eye_upper_inner", "eye_inner_corner")
+_LOWER_LID = ("eye_lower_inner", "eye_lower_outer")
+_INSIDE = (
+    *right(BROW_UPPER),
+    *left(reversed(BROW_UPPER)),
+    *BRIDGE,
+    *NOSE_BASE,
+    *right((*_UPPER_LID, *_LOWER_LID)),
+    *left((*reversed(_UPPER_LID), *reversed(_LOWER_LID))),
+    *MOUTH,
+)
+_JAW = 17
 
 
 def _ibug68() -> Scheme:
@@ -56,7 +83,28 @@ def _ibug68() -> Scheme:
         ),
         outer_eye_corners=(36, 45),
         pupils=(tuple(range(36, 42)), tuple(range(42, 48))),
+        landmarks=(*across(CONTOUR[::2], "chin"), *_INSIDE),
+    )
+
+
+def _ibug51(whole: Scheme) -> Scheme:
+    """The 68 points without the 17 of the jaw, as 300-W scores them apart."""
+
+    def moved(indices: Iterable[int]) -> tuple[int, ...]:
+        return tuple(i - _JAW for i in indices)
+
+    return Scheme(
+        name="ibug51",
+        points=whole.points[_JAW:],
+        flip_order=flip_order_of(_INSIDE),
+        regions={name: moved(points) for name, points in whole.regions.items() if name != "jaw"},
+        skeleton=tuple((a - _JAW, b - _JAW) for a, b in whole.skeleton if min(a, b) >= _JAW),
+        outer_eye_corners=(19, 28),
+        pupils=(tuple(range(19, 25)), tuple(range(25, 31))),
+        landmarks=_INSIDE,
     )
 
 
 IBUG68 = register(_ibug68())
+IBUG51 = register(_ibug51(IBUG68))
+WHOLEBODY68 = register(replace(IBUG68, name="wholebody68"))  # COCO-WholeBody's face_kpts (Jin et al., 2020)
