@@ -30,6 +30,7 @@ __all__ = [
 
 BUILT_IN = {
     "dlib-xml": "flmd.formats.dlib_xml:DlibXml",
+    "cvat": "flmd.formats.cvat:Cvat",
     "youtube-faces-csv": "flmd.formats.youtube_faces_csv:YouTubeFacesCsv",
 }
 

@@ -1,0 +1,233 @@
+"""Writing CVAT for images: :class:`flmd.formats.cvat.Cvat` says what is kept and what is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from flmd.face import HIDDEN, Attribute, Face
+from flmd.formats.base import WriteReport
+from flmd.formats.cvat_shapes import CORNER, value_of
+from flmd.formats.layout import SPLIT_WORDS, photo_of, split_of, whole_or_nothing
+from flmd.formats.writing import check_points, count_lost, is_file_target, usable_box
+from flmd.schemes import Scheme
+
+SUBSETS = {"train": "Train", "val": "Validation", "test": "Test"}
+_BOX_LABEL = "face box"
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ESCAPES = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+)
+
+
+def write(faces: Iterable[Face], target: Path, scheme: Scheme) -> WriteReport:
+    """Write one file (``*.xml``), or a folder with ``annotations.xml``; whole, or not there."""
+    report = WriteReport()
+    with whole_or_nothing(target) as scratch:
+        path = scratch
+        if not is_file_target(target, ".xml"):
+            scratch.mkdir()
+            path = scratch / "annotations.xml"
+        images = path.with_name(path.name + ".images")  # the labels stand first and are known last
+        try:
+            with images.open("w+b") as body, path.open("wb") as file:
+                document = _Document(body, scheme, split_of(target.name if path == scratch else path.name))
+                for face in faces:
+                    document.add(face, report)
+                document.end()
+                file.write(document.head().encode())
+                body.seek(0)
+                shutil.copyfileobj(body, file)
+                file.write(b"</annotations>\n")
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                images.unlink()
+    return report
+
+
+class _Document:
+    """The images of one file being written, and the labels they use."""
+
+    def __init__(self, body: BinaryIO, scheme: Scheme, split_of_name: str | None) -> None:
+        self._body, self._scheme, self._split_of_name = body, scheme, split_of_name or ""
+        self._image: tuple[object, ...] | None = None
+        self._count = self._group = 0
+        self._labels: dict[str, None] = {}
+        self._types: dict[str, str] = {}
+        self._points = tuple(map(_escaped, scheme.points))
+
+    def add(self, face: Face, report: WriteReport) -> None:
+        """Append a face, its losses counted; consecutive faces of one picture share its element."""
+        check_points(face, self._scheme)
+        if not face.image or _NOT_XML.search(face.image):
+            report.lost["face with unwritable image name"] += 1
+            return
+        subset = SUBSETS.get(face.split, "") or face.subset
+        if not face.split and (subset.lower() in (*SPLIT_WORDS, "default") or _NOT_XML.search(subset)):
+            subset = ""
+        if not face.split and not subset and self._split_of_name:
+            subset = "unsplit"  # else the file's name would say one
+        self._start_image(face, subset)
+        label = face.attributes.get("label")
+        named = isinstance(label, str) and label not in ("", "face") and not _NOT_XML.search(label)
+        lines, kept = self._attributes(
+            {k: v for k, v in face.attributes.items() if k != "label" or not named}
+        )
+        if named:
+            kept["label"] = True
+        label = str(label) if named else "face"
+        self._labels[label] = None
+        self._group += 1
+        exact = self._skeleton(face, label, lines)
+        exact &= self._box(face, report)
+        if not exact:
+            report.lost["sub-pixel"] += 1
+        if not all(kept.values()):
+            report.lost["attribute type"] += 1
+        split = self._split_of_name if not face.split and subset not in ("", "unsplit") else face.split
+        count_lost(
+            report,
+            face,
+            keeps=(
+                "box", "visibility", "unlabelled points", "image size",
+                *(("box source",) if face.box_source == "detector" else ()),
+            ),
+            subject=photo_of(face.image),
+            split=split,
+            subset="" if subset == "unsplit" or face.split else subset,
+            attributes=kept,
+        )  # fmt: skip
+        report.faces += 1
+
+    def end(self) -> None:
+        """Close the last picture."""
+        if self._image is not None:
+            self._put("  </image>\n")
+
+    def head(self) -> str:
+        """Everything before the first picture, its labels as CVAT wants them for a task."""
+        attributes = "".join(
+            f"<attribute><name>{_escaped(name)}</name><mutable>False</mutable>"
+            f"<input_type>{kind}</input_type><default_value></default_value><values></values></attribute>"
+            for name, kind in self._types.items()
+        )
+        lines = []
+        for label in self._labels or {"face": None}:
+            name = _escaped(label)
+            lines.append(
+                f"<label><name>{name}</name><type>skeleton</type><attributes>{attributes}</attributes>"
+                f"<svg>{_escaped(_drawing(self._scheme))}</svg></label>\n"
+            )
+            lines += [
+                f"<label><name>{point}</name><type>points</type><attributes></attributes>"
+                f"<parent>{name}</parent></label>\n"
+                for point in self._points
+            ]
+        lines.append(
+            f"<label><name>{_BOX_LABEL}</name><type>rectangle</type><attributes></attributes></label>\n"
+        )
+        return (
+            '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n'
+            f"  <meta><task><name>flmd</name><size>{self._count}</size><mode>annotation</mode>\n<labels>\n"
+            f"{''.join(lines)}</labels></task></meta>\n"
+        )
+
+    def _start_image(self, face: Face, subset: str) -> None:
+        image = face.image, face.image_size, subset
+        if image == self._image:
+            return
+        self.end()
+        self._image = image
+        size = f' width="{face.image_size[0]}" height="{face.image_size[1]}"' if face.image_size else ""
+        said = f' subset="{_escaped(subset)}"' if subset else ""
+        self._put(f'  <image id="{self._count}" name="{_escaped(face.image)}"{said}{size}>\n')
+        self._count += 1
+
+    def _attributes(self, given: dict[str, Attribute]) -> tuple[str, dict[str, bool]]:
+        """Elements for the attributes; which were written, and whether each comes back as it is."""
+        lines, kept = [], {}
+        for name, value in given.items():
+            text = ("false", "true")[value] if isinstance(value, bool) else str(value)
+            if _NOT_XML.search(name + text) or (isinstance(value, float) and not math.isfinite(value)):
+                continue
+            kind = "checkbox" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"
+            kind = self._types.setdefault(name, kind)
+            back = value_of(text, kind)
+            kept[name] = back == value and type(back) is type(value)
+            lines.append(f'      <attribute name="{_escaped(name)}">{_escaped(text)}</attribute>\n')
+        return "".join(lines), kept
+
+    def _skeleton(self, face: Face, label: str, attributes: str) -> bool:
+        """Write the points; True when reading them gives the same float32."""
+        points = face.landmarks.astype(np.float64) + CORNER
+        labelled = (face.visibility > 0) & np.isfinite(points).all(axis=1)
+        lines = [
+            f'    <skeleton label="{_escaped(label)}" source="manual" z_order="0" group_id="{self._group}">\n'
+        ]
+        for name, (x, y), known, seen in zip(
+            self._points, points.tolist(), labelled.tolist(), face.visibility.tolist(), strict=True
+        ):
+            place = f"{x!r},{y!r}" if known else "0.0,0.0"
+            lines.append(
+                f'      <points label="{name}" source="manual" outside="{int(not known)}"'
+                f' occluded="{int(seen == HIDDEN)}" points="{place}"/>\n'
+            )
+        self._put("".join((*lines, attributes, "    </skeleton>\n")))
+        back = (points - CORNER).astype(np.float32)
+        return bool((back == face.landmarks)[labelled].all())
+
+    def _box(self, face: Face, report: WriteReport) -> bool:
+        if face.box is None:
+            return True
+        if not usable_box(face):
+            report.lost["box"] += 1
+            return True
+        x, y, width, height = face.box.tolist()
+        right, bottom = x + width, y + height
+        source = "auto" if face.box_source == "detector" else "manual"
+        edges = f'xtl="{x!r}" ytl="{y!r}" xbr="{right!r}" ybr="{bottom!r}"'
+        back = np.array([right - x, bottom - y]).astype(np.float32)
+        if not (back > 0).all():
+            report.lost["box"] += 1
+            return True
+        self._put(
+            f'    <box label="{_BOX_LABEL}" source="{source}" occluded="0" {edges} z_order="0"'
+            f' group_id="{self._group}"/>\n'
+        )
+        return bool((back == face.box[2:]).all())
+
+    def _put(self, text: str) -> None:
+        self._body.write(text.encode())
+
+
+def _drawing(scheme: Scheme) -> str:
+    """The points on a circle, with the scheme's lines: CVAT wants a place for each, not a meaning."""
+
+    def places() -> Iterator[tuple[float, float]]:
+        for i in range(scheme.count):
+            turn = 2 * math.pi * i / scheme.count
+            yield round(50 + 45 * math.cos(turn), 3), round(50 + 45 * math.sin(turn), 3)
+
+    at = list(places())
+    lines = "".join(
+        f'<line x1="{at[a][0]}" y1="{at[a][1]}" x2="{at[b][0]}" y2="{at[b][1]}" data-type="edge"'
+        f' data-node-from="{a + 1}" data-node-to="{b + 1}"></line>'
+        for a, b in scheme.skeleton
+    )
+    circles = "".join(
+        f'<circle r="0.75" cx="{x}" cy="{y}" data-type="element node" data-element-id="{i + 1}"'
+        f' data-node-id="{i + 1}" data-label-name="{_escaped(name)}"></circle>'
+        for i, ((x, y), name) in enumerate(zip(at, scheme.points, strict=True))
+    )
+    return lines + circles
+
+
+def _escaped(text: str) -> str:
+    return text.translate(_ESCAPES)
