@@ -2,6 +2,8 @@
 
 A scheme is plain data. Indices are 0-based. "left" and "right" are the *person's* own, as in iBUG's
 papers: the right eye (36-41) is on the left side of an unmirrored picture.
+
+``flmd.schemes.mapping.mapping`` carries points from one scheme to another.
 """
 
 from flmd.schemes.aflw import AFLW19
@@ -11,6 +13,7 @@ from flmd.schemes.five import CELEBA5, MTFL5
 from flmd.schemes.ibug import IBUG51, IBUG68, WHOLEBODY68
 from flmd.schemes.kaggle import KAGGLE15
 from flmd.schemes.lapa import JD106, LAPA106
+from flmd.schemes.mapping import SchemeMapping, available
 from flmd.schemes.wflw import WFLW98
 
 __all__ = [
@@ -27,6 +30,8 @@ __all__ = [
     "WFLW98",
     "WHOLEBODY68",
     "Scheme",
+    "SchemeMapping",
+    "available",
     "get_scheme",
     "register",
     "scheme_of_count",
