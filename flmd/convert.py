@@ -6,7 +6,7 @@ splits are drawn; the pictures are decoded once each, in parallel, and the store
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from flmd import h5file, splits, store
-from flmd.crops import Cropped, CropSettings, crop_image
+from flmd import geometry, h5file, splits, store
+from flmd.crops import Cropped, CropSettings, crop_image, picture_size
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
 from flmd.formats import Detection, Format
@@ -58,6 +58,9 @@ def convert(
     workers: int | None = None,
     executor: Executor | None = None,
     strict: bool = False,
+    faces: Iterable[Face | Skipped] | None = None,
+    crops: bool = True,
+    pictures: FileTree | None = None,
 ) -> LossReport:
     """Convert a tree of annotations and pictures to a face store.
 
@@ -71,6 +74,10 @@ def convert(
     report : where the loss report goes, JSON.
     workers, executor : as in ``flmd.parallel.in_order``; they never change a byte of the result.
     strict : a face that cannot be used is an error, not a counted skip.
+    faces : instead of reading the annotations plainly; already in ``scheme``.
+    crops : False for a store of annotations alone: pictures are opened for their size at most, and need
+        not be there. ``crop.box`` still says where boxes come from.
+    pictures : the tree with the pictures; by default where the format says they are.
 
     Raises
     ------
@@ -82,25 +89,84 @@ def convert(
     scratch.mkdir(parents=True)
     try:
         with closing(FaceSpool(scratch / "annotations", scheme.count)) as read:
-            _read(read, fmt.read(tree, scheme, detection.files), rules, split.policy, account)
+            found = fmt.read(tree, scheme, detection.files) if faces is None else iter(faces)
+            _read(read, found, rules, split.policy, account)
             sides = _split(read, split)
+            pictures = fmt.pictures(tree) if pictures is None else pictures
+            if not crops:
+                with closing(FaceSpool(scratch / "faces", scheme.count, {}, ("image_sha256",))) as done:
+                    _annotations_only(pictures, crop, read, sides, done)
+                    _finish(account, done, report, tree.origin)
+                    store.write_spool(target, done, scheme, None, made_from)
+                return account
             size, margin, color = crop.size, crop.margin, crop.color
             extra = {"affine": ((2, 3), "f8"), "crops": (crop_shape(size, color), "u1")}
             with closing(FaceSpool(scratch / "faces", scheme.count, extra, ("image_sha256",))) as done:
-                _crop_all(tree, crop, read, sides, done, account, workers, executor)
-                account.describe(done)
-                if report is not None:
-                    account.write(report)
-                if not len(done):
-                    raise InputError(
-                        "no usable face",
-                        where=tree.origin,
-                        hint=f"skipped: {account.summary() or 'none found'}",
-                    )
+                _crop_all(pictures, crop, read, sides, done, account, workers, executor)
+                _finish(account, done, report, tree.origin)
                 store.write_spool(target, done, scheme, (size, margin, color), made_from)
     finally:
         h5file.remove(scratch)
     return account
+
+
+def _finish(account: LossReport, done: FaceSpool, report: Path | None, origin: str) -> None:
+    """The loss report; InputError when there is nothing to make a store of."""
+    account.describe(done)
+    if report is not None:
+        account.write(report)
+    if len(done):
+        return
+    summary = account.summary()
+    hint = f"skipped: {summary or 'none found'}"
+    if set(account.skipped) == {"image_missing"}:
+        hint += "; --images none keeps the annotations alone"
+    raise InputError("no usable face", where=origin, hint=hint)
+
+
+def _annotations_only(
+    pictures: FileTree, settings: CropSettings, read: FaceSpool, sides: list[str], done: FaceSpool
+) -> None:
+    """Third pass without pictures: boxes by their policy, splits, and sizes where a header tells them."""
+    sizes: tuple[str, tuple[int, int]] = ("", (0, 0))
+    with tqdm(desc="keep annotations", total=len(read), unit="face", disable=None) as bar:
+        for start in range(0, len(read), ANNOTATIONS):
+            stop = min(start + ANNOTATIONS, len(read))
+            columns = {name: np.array(column.rows()[start:stop]) for name, column in read.numeric.items()}
+            texts = {name: column.texts(start, stop) for name, column in read.text.items()}
+            for i in np.flatnonzero(columns["image_size"][:, 0] == 0):
+                name = texts["image"][i]
+                if name != sizes[0]:
+                    sizes = name, _size(pictures, name, settings.max_pixels)
+                columns["image_size"][i] = sizes[1]
+            _place(columns, texts, settings.box)
+            texts["split"] = sides[start:stop]
+            texts["image_sha256"] = [""] * (stop - start)
+            done.append_columns(columns, texts)
+            bar.update(stop - start)
+
+
+def _place(columns: dict[str, NDArray[Any]], texts: dict[str, list[str]], policy: str) -> None:
+    """Boxes by policy, in place; a box that cannot be made stays none."""
+    boxes = columns["box"]
+    if policy == "landmarks":
+        boxes[:] = geometry.box_of_points(columns["landmarks"])
+    elif policy == "image":
+        known = columns["image_size"][:, 0] > 0
+        boxes[:] = np.where(known[:, None], np.pad(columns["image_size"], ((0, 0), (2, 0))), np.nan)
+    else:
+        return
+    texts["box_source"] = ["none" if none else policy for none in np.isnan(boxes).any(axis=1)]
+
+
+def _size(pictures: FileTree, name: str, max_pixels: float) -> tuple[int, int]:
+    """Width and height of a picture from its header; (0, 0) when it is not there or no picture."""
+    if name not in pictures:
+        return 0, 0
+    try:
+        return picture_size(pictures, name, max_pixels=max_pixels)
+    except InputError:
+        return 0, 0
 
 
 def _read(

@@ -13,6 +13,7 @@ from flmd.errors import InputError
 from flmd.face import Face, Skipped
 from flmd.tree import FileTree
 
+HEADER = 1 << 16  # bytes
 SMALLEST_SIDE = 8  # px; a picture smaller than this cannot show a face
 
 
@@ -72,6 +73,17 @@ def crop_image(tree: FileTree, settings: CropSettings, faces: list[Face]) -> lis
         _crop(face, pixels, reduction, settings, sha256) if isinstance(face, Face) else face
         for face in placed
     ]
+
+
+def picture_size(tree: FileTree, name: str, *, max_pixels: float = 2e8) -> tuple[int, int]:
+    """Width and height of a picture in a tree, from its header; InputError when it has none."""
+    head = tree.read(name, 0, HEADER)
+    try:
+        return images.probe(head, max_pixels=max_pixels)
+    except images.ImageError:
+        if len(head) < HEADER:
+            raise
+    return images.probe(tree.read(name), max_pixels=max_pixels)  # long EXIF or ICC before the size
 
 
 def _place(face: Face, size: tuple[int, int], policy: str, where: str) -> Face | Skipped:

@@ -78,23 +78,23 @@ def box_side(box: ArrayLike) -> Array:
 
 
 def box_of_points(points: ArrayLike) -> Array:
-    """The smallest box around the labelled points of one face.
+    """The smallest box around the labelled points of each face.
 
     Parameters
     ----------
-    points : (K, 2) pixels; NaN points are left out.
+    points : (..., K, 2) pixels; NaN points are left out.
 
     Returns
     -------
-    (4,) float64 x, y, width, height: x and y of the outermost points, and the pixels they span
+    (..., 4) float64 x, y, width, height: x and y of the outermost points, and the pixels they span
     (``max - min + 1``); NaN throughout when no point is labelled.
     """
     p = np.asarray(points, dtype=np.float64)
-    p = p[~np.isnan(p).any(axis=-1)]
-    if not len(p):
-        return np.full(4, np.nan)
-    low, high = p.min(axis=0), p.max(axis=0)
-    return np.concatenate([low, high - low + 1])
+    missing = np.asarray(np.isnan(p).any(axis=-1))
+    low = np.where(missing[..., None], np.inf, p).min(axis=-2, initial=np.inf)
+    high = np.where(missing[..., None], -np.inf, p).max(axis=-2, initial=-np.inf)
+    box = np.concatenate([low, high - low + 1], axis=-1)
+    return np.where(np.asarray(missing.all(axis=-1))[..., None], np.nan, box)
 
 
 def mirror_box(box: ArrayLike, width: float) -> Array:

@@ -105,7 +105,8 @@ class LossReport:
         digests = kept.text["image_sha256"].texts(0, len(kept))
         groups: dict[str, dict[str, str]] = {}
         for name, digest, side in zip(names, digests, sides, strict=True):
-            groups.setdefault(digest, {})[name] = side
+            if digest:  # none is known where pictures were left out
+                groups.setdefault(digest, {})[name] = side
         repeated = [sorted(g) for g in groups.values() if len(g) > 1]
         across = [sorted(g) for g in groups.values() if len(set(g.values())) > 1]
         return {

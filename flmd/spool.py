@@ -127,6 +127,13 @@ class FaceSpool:
             column: Any = self.numeric.get(name) or self.text[name]
             column.append(rows)
 
+    def append_columns(self, numbers: Mapping[str, NDArray[Any]], texts: Mapping[str, list[str]]) -> None:
+        """Add the same rows of every column."""
+        for name, column in self.numeric.items():
+            column.append(numbers[name])
+        for name, text in self.text.items():
+            text.append(texts[name])
+
     def faces(self, start: int, stop: int) -> list[Face]:
         """Faces start ... stop - 1, arrays copied out of the file."""
         numbers = {name: np.array(self.numeric[name].rows()[start:stop]) for name in NUMBERS}

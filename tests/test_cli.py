@@ -107,5 +107,5 @@ def test_preview_and_inspect(
     capsys.readouterr()
     assert call(monkeypatch, data, "inspect", store) == 0
     assert "16 faces, scheme ibug68" in capsys.readouterr().out
-    assert call(monkeypatch, data, "convert", store, tmp_path / "back.xml") == 0
+    assert call(monkeypatch, data, "convert", store, tmp_path / "back.xml", "--to", "dlib-xml") == 0
     assert (tmp_path / "back.xml").read_text().count("<box") == 16

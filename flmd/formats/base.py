@@ -114,6 +114,10 @@ class Format(ABC):
         """The tree in which ``Face.image`` is a name; another one where pictures are not files."""
         return tree
 
+    def picture_name(self, face: Face) -> str:
+        """Where in the folder of the annotations the picture of a face goes, to be found on reading."""
+        return face.image
+
     @abstractmethod
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield every face of the annotation files, in file order, streaming.

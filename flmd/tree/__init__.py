@@ -1,4 +1,4 @@
-"""One read-only view over a folder, a tar, tar.gz/.bz2/.xz, a zip, or one file.
+"""One read-only view over a folder, a tar, tar.gz/.bz2/.xz, a zip, one file, or an fsspec address.
 
     >>> with open_tree("data/raw/ibug300w") as tree:  # doctest: +SKIP
     ...     xml = tree.read(next(name for name in tree.names if name.endswith("_train.xml")))
@@ -18,10 +18,20 @@ from flmd.tree.base import DEFAULT_LIMITS, FileTree, Kind, Limits
 from flmd.tree.folder import open_file, open_folder
 from flmd.tree.names import shown
 from flmd.tree.pack import pack_folder
+from flmd.tree.remote import is_address, is_remote_file, open_remote
 from flmd.tree.tar import BLOCK, is_tar, open_compressed_tar, open_tar
 from flmd.tree.zip import open_zip
 
-__all__ = ["FileTree", "Kind", "Limits", "open_tree", "pack_folder"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "FileTree",
+    "Kind",
+    "Limits",
+    "is_address",
+    "is_remote_file",
+    "open_tree",
+    "pack_folder",
+]
 
 ZIP = (b"PK\3\4", b"PK\5\6")
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
@@ -35,13 +45,21 @@ FOREIGN = {
 
 
 def open_tree(path: Path | str, *, limits: Limits = DEFAULT_LIMITS, scratch: Path | None = None) -> FileTree:
-    """Open a folder, an archive or one file for reading.
+    """Open a folder, an archive or one file for reading, on the disk or behind an fsspec address.
 
     ``limits`` bound how far an archive may expand. ``scratch`` is the folder that takes the unpacked copy
-    of a compressed tar (as large as its contents; deleted on close), by default the system's temporary
-    folder. Raises InputError when there is nothing at ``path``, it cannot be read, it is an archive of an
-    unknown kind, or it holds something that is refused.
+    of a compressed tar (as large as its contents; deleted on close) and the copy of a fetched archive, by
+    default the system's temporary folder. Raises InputError when there is nothing at ``path``, it cannot be
+    read, it is an archive of an unknown kind, or it holds something that is refused.
     """
+    if is_address(path):
+        return open_remote(
+            str(path),
+            limits,
+            scratch,
+            lambda copy: open_tree(copy, limits=limits, scratch=scratch),
+            is_archive,
+        )
     path = Path(path)
     try:
         if path.is_dir():
@@ -69,3 +87,8 @@ def open_tree(path: Path | str, *, limits: Limits = DEFAULT_LIMITS, scratch: Pat
                 hint="unpack it and name the folder",
             )
     return open_file(path)
+
+
+def is_archive(head: bytes) -> bool:
+    """Whether the first 512 bytes of a file are those of an archive."""
+    return head.startswith((*ZIP, *COMPRESSED, *FOREIGN)) or is_tar(head)

@@ -1,0 +1,72 @@
+"""What the registry of formats says of itself: for the terminal, and for docs/formats.md."""
+
+from __future__ import annotations
+
+from flmd import formats
+from flmd.formats import Format
+
+COLUMNS = (
+    "format",
+    "what",
+    "reads",
+    "writes",
+    "scheme",
+    "base",
+    "box",
+    "visibility",
+    "precision",
+    "detected by",
+)
+_INTRO = """# Annotation formats
+
+Made by `flmd-data formats --markdown > docs/formats.md` from the registry; do not edit.
+
+- **base**: the coordinate that the file writes for the centre of the top-left pixel. Reading subtracts it,
+  writing adds it: faces have (0, 0) there. 0.5: measured from the picture's corner. `--base` says otherwise.
+- **box**, **visibility**: whether the format has room for them. What it has no room for is counted and said
+  by every conversion; `--strict` refuses to lose anything.
+- **precision**: the smallest step of a coordinate in pixels; "float" loses nothing of a float32.
+- **writes**: the ending of the file, or a folder; an archive of the folder where DST ends in `.zip`,
+  `.tar` or `.tar.gz`. Where writing needs more than points, that is said too.
+
+"""
+
+
+def rows(plugins: bool = True) -> list[tuple[str, ...]]:
+    """A row for each format, in the order of COLUMNS; ``plugins`` for those of installed packages too."""
+    names = formats.names() if plugins else list(formats.BUILT_IN)
+    return [_row(formats.get(name)) for name in names]
+
+
+def _row(fmt: Format) -> tuple[str, ...]:
+    needs = ", ".join(sorted(need.replace("_", " ") for need in fmt.needs))
+    target = f"`{fmt.suffix}`, folder" if fmt.suffix else "folder"
+    return (
+        fmt.name,
+        fmt.title,
+        "yes",
+        target + (f"; needs {needs}" if needs else ""),
+        fmt.scheme or "any",
+        f"{fmt.base:g}",
+        "yes" if fmt.boxes else "no",
+        "yes" if fmt.visibility else "no",
+        "float" if fmt.precision == 0 else f"{fmt.precision:g} px",
+        fmt.detected_by,
+    )
+
+
+def markdown() -> str:
+    """docs/formats.md, of the built-in formats."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
+    for row in rows(plugins=False):
+        cells = [cell.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*") for cell in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return _INTRO + "\n".join(lines) + "\n"
+
+
+def lines() -> list[str]:
+    """The table for a terminal, one line a format."""
+    chosen = [0, 4, 5, 6, 7, 8, 1]
+    table = [tuple(row[i].replace("`", "") for i in chosen) for row in [COLUMNS, *rows()]]
+    widths = [max(len(row[i]) for row in table) for i in range(len(chosen) - 1)]
+    return ["  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[-1]]) for r in table]
