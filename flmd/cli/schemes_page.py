@@ -1,0 +1,158 @@
+"""docs/schemes.md, written from the registry: ``python -m flmd.cli.schemes_page``.
+
+A test holds the page to the registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flmd.schemes import SCHEMES, Scheme, available
+from flmd.schemes.base import USUAL
+from flmd.schemes.mapping import RULES, mapping
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "schemes.md"
+
+_TOP = """\
+# Landmark schemes
+
+Written by `python -m flmd.cli.schemes_page` from `flmd/schemes/`; edit that, not this page.
+
+Indices are 0-based. Left and right are the person's own, whatever the data set's names say: CelebA's
+`lefteye` and AFLW's `LeftEyeCenter` are the person's right eye and are called so here. Every scheme
+below can be flipped; `points<K>`, K points of which nothing is known, cannot.
+"""
+
+_COUNTS = """\
+## From the number of points
+
+Where a file does not say what its points are, their number does:
+{usual}.
+Other counts are `points<K>`; 5 and 19 are too (five points come in more than one order, 19 in more than
+one choice), so name the scheme. 106 points in InsightFace's order are not `lapa106`.
+
+`jd106` is `lapa106` under the challenge's name: both are the same people's markup, and code in the field
+reads both with one index map. No file of JD-landmark was at hand to check it on.
+"""
+
+_MAPPINGS = """\
+## Mappings
+
+Each point carries a word of one vocabulary (`flmd/schemes/anatomy.py`). `mapping(source, target)` copies
+a point bit for bit where both schemes have its word, takes the mean of others by the rules below, or says
+which points are missing; with `partial=True` those become NaN, not labelled. An interpolated point is
+labelled where all it is made of are, and hidden where one of them is.
+
+In the table, from the row's scheme to the column's: `whole` when every point can be had, with the number
+interpolated (`~`); else how many of the target's points can be had.
+"""
+
+_RULES = """\
+### Interpolated points
+
+Right side and midline; the left follows. The first choice that the source has all points of is taken. A
+single point stands in for its neighbour: iBUG and WFLW have a line along the upper edge of a brow where
+AFLW has its middle.
+"""
+
+_MISSING = """\
+### Missing points
+
+Where 18 points or fewer are missing. The sides of the nose's wings (COFW, AFLW, LaPa) are not made from
+the outer ends of the nostrils (iBUG, WFLW): on real faces the wings are 0.39 to 0.50 of the distance of
+the outer eye corners across (six faces), the nostrils 0.33 (the median of 1008 iBUG faces).
+"""
+_FEW = 18
+
+
+def page() -> str:
+    """The whole page."""
+    schemes = sorted(SCHEMES.values(), key=lambda s: (-s.count, s.name not in USUAL.values(), s.name))
+    usual = ", ".join(f"{count} `{name}`" for count, name in sorted(USUAL.items()))
+    parts = [
+        _TOP,
+        _table(
+            ("scheme", "points", "outer eye corners", "pupils", "regions"),
+            [
+                (
+                    f"`{s.name}`",
+                    str(s.count),
+                    " ".join(map(str, s.outer_eye_corners)) if s.outer_eye_corners else "none",
+                    ", ".join(_ranges(group) for group in s.pupils) if s.pupils else "none",
+                    "; ".join(f"{name} {_ranges(points)}" for name, points in s.regions.items()),
+                )
+                for s in schemes
+            ],
+        ),
+        _COUNTS.format(usual=usual),
+        _MAPPINGS,
+        _table(
+            ("from \\ to", *(s.name for s in schemes)),
+            [(f"`{source.name}`", *(_cell(source, target) for target in schemes)) for source in schemes],
+        ),
+        "Whole ones, by source:\n",
+        "".join(f"- `{s.name}`: {', '.join(available(s)) or 'none'}\n" for s in schemes),
+        _RULES,
+        _table(
+            ("point", "mean of"),
+            [
+                (word, ", or ".join(" + ".join(choice) for choice in choices))
+                for word, choices in RULES.items()
+            ],
+        ),
+        _MISSING,
+        _table(
+            ("from", "to", "missing"),
+            [
+                (f"`{source.name}`", f"`{target.name}`", ", ".join(missing))
+                for source in schemes
+                for target in schemes
+                if 0 < len(missing := mapping(source, target, partial=True).missing) <= _FEW
+            ],
+        ),
+        "## Points\n",
+        "The word of each point, and the scheme's own name where it is another.\n",
+        "\n".join(_points(s, schemes) for s in schemes),
+    ]
+    return "\n".join(parts)
+
+
+def _cell(source: Scheme, target: Scheme) -> str:
+    if source is target:
+        return ""
+    kinds = mapping(source, target, partial=True).kinds
+    between = f" ~{kinds.count('interpolated')}" if "interpolated" in kinds else ""
+    had = len(kinds) - kinds.count("absent")
+    return ("whole" if had == len(kinds) else f"{had} of {len(kinds)}") + between
+
+
+def _points(scheme: Scheme, schemes: Sequence[Scheme]) -> str:
+    first = next(s for s in schemes if (s.points, s.landmarks) == (scheme.points, scheme.landmarks))
+    if first is not scheme:
+        return f"**{scheme.name}**: as {first.name}\n"
+    names = (
+        f"{i} {word}" + (f" ({name})" if name != word else "")
+        for i, (word, name) in enumerate(zip(scheme.landmarks, scheme.points, strict=True))
+    )
+    return f"**{scheme.name}**: {', '.join(names)}\n"
+
+
+def _ranges(points: Sequence[int]) -> str:
+    """ "36-41 96" for 36, 37 ... 41, 96."""
+    runs: list[list[int]] = []
+    for point in sorted(points):
+        if runs and point == runs[-1][-1] + 1:
+            runs[-1].append(point)
+        else:
+            runs.append([point])
+    return " ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
