@@ -6,7 +6,9 @@ from flmd.schemes.anatomy import flip_order_of
 from flmd.schemes.base import Scheme, register
 
 # A column's name (without _x, _y) and what it is. The columns' left and right are the person's own. The
-# "center" of a lip is at its outer edge: the two points lie as far above and below the mouth's corners.
+# competition does not say where the "center" of a lip is; it is taken for the middle of its outer edge: the
+# two of its first row are 0.32 of the distance of the pupils apart, where the median of 1008 iBUG faces is
+# 0.29 between the outer edges and 0.17 between the lips' middles.
 _COLUMNS = (
     ("left_eye_center", "left_pupil"),
     ("right_eye_center", "right_pupil"),
