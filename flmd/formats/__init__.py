@@ -31,7 +31,10 @@ __all__ = [
 BUILT_IN = {
     "dlib-xml": "flmd.formats.dlib_xml:DlibXml",
     "cvat": "flmd.formats.cvat:Cvat",
+    "csv": "flmd.formats.mapped_csv:MappedCsv",
     "youtube-faces-csv": "flmd.formats.youtube_faces_csv:YouTubeFacesCsv",
+    "pts": "flmd.formats.pts:Pts",
+    "merl-rav-pts": "flmd.formats.merl_rav_pts:MerlRavPts",
 }
 
 
