@@ -1,0 +1,60 @@
+"""`flmd-data validate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flmd.errors import InputError, ParamsError
+
+
+def validate_command(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A store, or annotations in any format.")],
+    from_: Annotated[str | None, typer.Option("--from", help="Format of PATH; found out by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    allow: Annotated[
+        list[str] | None, typer.Option(help="A kind of finding to count as a note; may be repeated.")
+    ] = None,
+    pixels: Annotated[bool, typer.Option(help="Read the crops of a store.")] = True,
+) -> int:
+    """Check a store, or annotations and their pictures. Ends with 0: clean, 1: findings, 2: unreadable.
+
+    Example: flmd-data validate data/faces.h5
+    """
+    from flmd.face_source import is_store, open_faces
+    from flmd.findings import KINDS, Findings
+    from flmd.validation import validate_faces, validate_store
+
+    for kind in allow or ():
+        if not kind.isidentifier():
+            raise ParamsError(f"--allow {kind!r}", expected="a kind of finding, like " + ", ".join(KINDS))
+    findings = Findings(allow or ())
+    failure: InputError | None = None
+    if is_store(path):
+        if from_ is not None:
+            raise ParamsError(f"--from {from_} is for annotation files", expected="nothing for a store")
+        kind = "store"
+        validate_store(Path(path), findings, pixels=pixels)
+    else:
+        with open_faces(path, from_=from_) as source:
+            kind = source.kind
+            try:
+                validate_faces(source, source.scheme.count, source.pictures, findings)
+            except InputError as error:
+                failure = error
+    if failure is None and not findings.faces:
+        findings.add("no_landmarks", path, "no faces at all")
+    if as_json:
+        account: dict[str, Any] = {"path": path, "kind": kind, **findings.as_dict()}
+        if failure is not None:
+            account |= {"clean": False, "unreadable": str(failure)}
+        typer.echo(json.dumps(account, indent=2, ensure_ascii=False))
+    else:
+        for line in findings.lines():
+            typer.echo(line)
+    if failure is not None:
+        raise failure
+    return 0 if findings.clean else 1
