@@ -35,6 +35,8 @@ BUILT_IN = {
     "youtube-faces-csv": "flmd.formats.youtube_faces_csv:YouTubeFacesCsv",
     "pts": "flmd.formats.pts:Pts",
     "merl-rav-pts": "flmd.formats.merl_rav_pts:MerlRavPts",
+    "ljson": "flmd.formats.ljson:Ljson",
+    "coco": "flmd.formats.coco:Coco",
 }
 
 

@@ -1,0 +1,142 @@
+"""Any table, with a small YAML file beside it that says which column is what."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from flmd.errors import InputError
+from flmd.face import Face, Skipped
+from flmd.formats.base import Detection, Format, WriteReport
+from flmd.formats.csv_columns import Columns
+from flmd.formats.csv_map import CsvMap, maps_of, read_map
+from flmd.formats.mapped_csv_writer import write
+from flmd.schemes import Scheme
+from flmd.tree import FileTree
+from flmd.tree.names import shown
+
+_LONGEST = 1 << 20
+_NO_MAP = "no *.flmd.yaml that says which column is what; see docs/csv-map.md"
+
+
+class MappedCsv(Format):
+    """A CSV, TSV or other table, a face in a row, and ``<name>.flmd.yaml``: docs/csv-map.md.
+
+    The map says base (0, 0.5 or 1), units (pixels, or shares of the picture's size), delimiter, and the
+    columns of image, points, visibility, box, split, subset, dataset, subject, attributes and size. A
+    box's corner is taken relative to the whole part of the base; ``xyxy`` means width = x2 - x1, and a
+    pixel more where the map says ``inclusive``.
+
+    Reading
+    -------
+    Row by row with Python's csv module, in UTF-8. Both coordinates missing (the map's ``missing``
+    markers, as text or as number): the point is not labelled, and so it is where its visibility is 0. A
+    box of which all four cells are missing is none. Pictures are looked for beside the table, then beside
+    the map; a name found nowhere is kept. Sizes of pictures, for normalised units, come from columns or
+    from the pictures' headers. Without a split column the split comes from the table's path; without a
+    subject, or where the cell is blank, the subject is the picture's path without ending.
+
+    Skipped reasons: ``short_row``, ``long_row``, ``not_a_number`` (naming the column; also nan, inf, one
+    of two coordinates missing), ``bad_path``, ``bad_box``, ``bad_value`` (visibility, split, size, box
+    source or JSON that the map does not know), ``image_missing`` and ImageError's reasons (normalised
+    units only). InputError: a map that is not right (naming the key, with the nearest known one), a
+    column of the map that the header lacks or has twice, an empty table, a quote that is never closed, a
+    line above 1 MiB, a scheme of another number of points.
+
+    Writing
+    -------
+    ``x.csv`` with ``x.flmd.yaml`` beside it, or a folder with ``faces.csv`` and its map. Everything a
+    face says is written, every number exactly. Lost, by key of ``WriteReport.lost``: ``box`` (not finite
+    or not positive), ``image name`` (comes back otherwise: back-slashes, ``//``), ``subject`` (blank
+    ones come back as the picture's; not counted). Not written: ``face with unwritable text`` (not UTF-8,
+    a cell above 131,072 characters).
+    """
+
+    name = "csv"
+    title = "any table, with a map of its columns (*.flmd.yaml)"
+    detected_by = "*.flmd.yaml, a map of the columns of a table beside it"
+    suffix = ".csv"
+    boxes = True
+    visibility = True
+
+    def detect(self, tree: FileTree) -> Detection:
+        """Tables that a ``*.flmd.yaml`` is for; an error in the map is the reason when it cannot be used."""
+        try:
+            tables, faults = maps_of(tree)
+        except InputError as error:
+            return Detection((), str(error))
+        if faults:
+            return Detection((), str(next(iter(faults.values()))))
+        if not tables:
+            return Detection((), _NO_MAP)
+        files = tuple(sorted(tables))
+        return Detection(files, f"tables with a map: {', '.join(map(shown, files[:20]))}")
+
+    def scheme_in(self, tree: FileTree, files: tuple[str, ...]) -> str:
+        """What the map of the first table says."""
+        return read_map(tree, _map_of(tree, files[0])).scheme_name() if files else "ibug68"
+
+    def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
+        """Yield the faces of every table in order; memory holds one row."""
+        for name in files:
+            map_name = _map_of(tree, name)
+            table_map = read_map(tree, map_name)
+            if table_map.count() != scheme.count:
+                raise InputError(
+                    f"a map of {table_map.count()} points",
+                    where=tree.where(map_name),
+                    expected=f"{scheme.count}, as scheme {scheme.name} has",
+                )
+            with tree.open(name) as stream:
+                yield from _read(tree, name, map_name, table_map, stream)
+
+    def write(
+        self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
+    ) -> WriteReport:
+        """Write a ``.csv`` and its map, or a folder with both; see the class for what is lost."""
+        return write(faces, target, scheme)
+
+
+def _map_of(tree: FileTree, table: str) -> str:
+    tables, faults = maps_of(tree)
+    if table in tables:
+        return tables[table]
+    raise next(iter(faults.values()), InputError(_NO_MAP, where=tree.where(table)))
+
+
+def _lines(stream: BinaryIO, where: str) -> Iterator[str]:
+    text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")
+    number = 0
+    while line := text.readline(_LONGEST):
+        number += 1
+        if len(line) == _LONGEST:
+            raise InputError(f"a line of {_LONGEST} characters or more", where=f"{where}:{number}")
+        yield line
+
+
+def _read(
+    tree: FileTree, name: str, map_name: str, table_map: CsvMap, stream: BinaryIO
+) -> Iterator[Face | Skipped]:
+    where = tree.where(name)
+    rows = csv.reader(_lines(stream, where), strict=True, delimiter=table_map.delimiter)
+    columns: Columns | None = None
+    line = 1
+    try:
+        for row in rows:
+            if columns is None:
+                columns = Columns(tree, name, map_name, table_map, row)
+                if table_map.header:
+                    line = rows.line_num + 1
+                    continue
+            if row:
+                yield columns.face(row, f"{where}:{line}")
+            line = rows.line_num + 1
+    except csv.Error as error:
+        raise InputError(
+            f"broken CSV ({error})", where=f"{where}:{line}", hint="look for a quote that is never closed"
+        ) from None
+    if columns is None:
+        raise InputError("the table is empty", where=f"{where}:1", expected="a face in every row")
