@@ -1,0 +1,221 @@
+"""Menpo's LJSON: a JSON file beside each picture, y before x."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flmd.errors import InputError
+from flmd.face import Face, Skipped, visibility_of
+from flmd.formats.base import Certainty, Detection, Format, WriteReport
+from flmd.formats.layout import LARGEST, PicturesBeside, photo_of, split_of_path
+from flmd.formats.ljson_writer import is_group_of, write
+from flmd.schemes import Scheme, scheme_of_count
+from flmd.schemes.base import MOST_POINTS
+from flmd.tree import FileTree
+from flmd.tree.names import shown
+
+LARGEST_FILE = 16 << 20  # bytes; a JSON text takes up to 30 times that much memory when read
+HEAD = 1 << 16
+LOOKED_AT = 64
+_KEYS = (b'"groups"', b'"landmarks"', b'"labels"', b'"version"')
+
+
+class Ljson(Format):
+    """Menpo LJSON: ``{"version": 3, "groups": {"a": {"landmarks": {"points": [[y, x], …]}, "labels": […]}}}``.
+
+    Points are 0-based pixel centres (base 0), **y first**; ``[null, null]`` is a point without a label.
+    There is no box and no visibility: labelled points count as visible.
+
+    Reading
+    -------
+    A file describes the picture beside it under the same stem, ``<stem>.jpg`` where there is none. In
+    version 3 each group is a face; its name becomes the attribute ``group``, unless it is the scheme's, or
+    that with ``_face2``, ``_face3``, …. In version 2 the file is one group without a name. In version 1,
+    ``{"groups": [{"label", "landmarks": [{"point": [y, x]}]}]}``, the groups are parts of one face, whose
+    points are theirs in turn. Labels (masks) and connectivity are not kept: the scheme has its own regions.
+    The split is that of the deepest folder that says one. The subject is the picture's path without ending
+    and ``_mirror``. Any number of points: 68 are ibug68; the scheme of a tree is that of the first group.
+
+    Skipped, a face or a file, and the next one is read: ``bad_json`` (broken, truncated or too deep),
+    ``bad_structure`` (a key is missing or holds something else; a version above 3), ``not_a_number`` (a
+    word, one null of two, too large for float32), ``bad_point`` (not two coordinates: a mesh's has three),
+    ``wrong_point_count``, ``unreadable_file`` (also one above 16 MiB). No InputError.
+
+    Writing
+    -------
+    A folder with ``<image stem>.ljson`` of version 3. A group is named by its face's attribute ``group``,
+    else by the scheme, with ``_face2`` for the second such in a file, and so on. Labels are the scheme's
+    regions, and ``all`` when those are not all points; connectivity is the scheme's skeleton. Lost, by key
+    of ``WriteReport.lost``: ``box``, ``visibility``, ``split`` (unless a folder of the image's name says
+    it), ``subject``, ``subset``, ``dataset``, ``attributes`` (others than ``group``, or a ``group`` that
+    reads back otherwise), ``image name`` (not a .jpg, so that only the picture beside the file tells its
+    ending; or it comes back otherwise). Not written at all: ``face with unwritable image name`` (it leaves
+    the folder, or the disk refuses it).
+    """
+
+    name = "ljson"
+    title = "Menpo LJSON beside each picture"
+    detected_by = '*.ljson that begin as a JSON object with "groups" or "landmarks"'
+
+    def detect(self, tree: FileTree) -> Detection:
+        """Every ``*.ljson``, when one of at most 64 of them, evenly spread, begins as such a file does."""
+        names = [name for name in tree.names if name.lower().endswith(".ljson")]
+        if not names:
+            return Detection((), "no *.ljson")
+        if not any(_looks_right(tree, name) for name in names[:: -(-len(names) // LOOKED_AT)]):
+            return Detection((), 'no *.ljson that begins as a JSON object with "groups" or "landmarks"')
+        return Detection(tuple(names), f"{len(names)} .ljson files", Certainty.LIKELY)
+
+    def scheme_in(self, tree: FileTree, files: tuple[str, ...]) -> str:
+        """The scheme meant by the number of points of the first group that can be read."""
+        for name in files[:LOOKED_AT]:
+            try:
+                for _, points in _groups(_content(tree, name)):
+                    return scheme_of_count(len(_points(points)))
+            except _UnusableError:
+                continue
+        return "ibug68"
+
+    def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
+        """Yield the faces of each file in order; memory holds one file."""
+        pictures = PicturesBeside(tree)
+        for name in files:
+            where = tree.where(name)
+            image = pictures.name_for(name)
+            split = split_of_path(posixpath.dirname(name)) or ""
+            try:
+                groups = _groups(_content(tree, name))
+            except _UnusableError as fault:
+                yield Skipped(fault.reason, where, fault.what)
+                continue
+            for group, points in groups:
+                here = where if group is None else f"{where} (group {shown(group[:80])})"
+                try:
+                    landmarks = _points(points)
+                    if len(landmarks) != scheme.count:
+                        what = f"{len(landmarks)} points, expected {scheme.count}"
+                        raise _UnusableError("wrong_point_count", what)
+                except _UnusableError as fault:
+                    yield Skipped(fault.reason, here, fault.what)
+                    continue
+                named = group is not None and not is_group_of(scheme, group)
+                yield Face(
+                    image=image,
+                    landmarks=landmarks,
+                    visibility=visibility_of(landmarks),
+                    subject=photo_of(image),
+                    split=split,
+                    attributes={"group": group} if group is not None and named else {},
+                    where=here,
+                )
+
+    def write(
+        self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
+    ) -> WriteReport:
+        """Write a folder of .ljson files; see the class for what is lost."""
+        return write(faces, target, scheme)
+
+
+class _UnusableError(Exception):
+    """A file or group that is no face: reason and finding of a Skipped."""
+
+    def __init__(self, reason: str, what: str) -> None:
+        super().__init__(reason)
+        self.reason, self.what = reason, what
+
+
+def _looks_right(tree: FileTree, name: str) -> bool:
+    try:
+        head = tree.read(name, 0, HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
+    except InputError:
+        return False
+    return head.startswith(b"{") and any(key in head for key in _KEYS)
+
+
+def _content(tree: FileTree, name: str) -> dict[str, Any]:
+    try:
+        data = tree.read(name, 0, LARGEST_FILE + 1)
+    except InputError as error:
+        raise _UnusableError("unreadable_file", error.what) from None
+    if len(data) > LARGEST_FILE:
+        raise _UnusableError("unreadable_file", f"more than {LARGEST_FILE} bytes in a file for one picture")
+    try:
+        text = data.decode("utf-8-sig", "surrogateescape")
+        content = json.loads(text, object_pairs_hook=_without_repeats)
+    except json.JSONDecodeError as error:
+        raise _UnusableError("bad_json", f"line {error.lineno}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; endless brackets
+        raise _UnusableError("bad_json", f"{type(error).__name__} while reading it") from None
+    if not isinstance(content, dict):
+        raise _UnusableError("bad_structure", f"{type(content).__name__}, expected an object")
+    return content
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _UnusableError("bad_structure", f"{name[:40]!r} occurs twice in one object")
+        found[name] = value
+    return found
+
+
+def _groups(content: dict[str, Any]) -> list[tuple[str | None, Any]]:
+    """Name and points of each face of a file, the points as they were found."""
+    version = content.get("version", 3 if isinstance(content.get("groups"), dict) else None)
+    if type(version) is int and version in (1, 2, 3):
+        if version == 2:
+            return [(None, _get(content, "landmarks", "points"))]
+        groups = _get(content, "groups")
+        if version == 3 and isinstance(groups, dict):
+            return [(name, group) for name, group in groups.items()]
+        if version == 1 and isinstance(groups, list):
+            parts = [_get(part, "landmarks") for part in groups]
+            if all(isinstance(part, list) for part in parts):
+                return [(None, [_get(mark, "point") for part in parts for mark in part])]
+        raise _UnusableError("bad_structure", f"groups of version {version} in {type(groups).__name__}")
+    raise _UnusableError("bad_structure", f"version {_brief(version)}, expected 1, 2 or 3")
+
+
+def _get(content: Any, *keys: str) -> Any:
+    for key in keys:
+        if not isinstance(content, dict) or key not in content:
+            raise _UnusableError("bad_structure", f"no {key!r} where one is expected")
+        content = content[key]
+    return content
+
+
+def _points(found: Any) -> NDArray[np.float32]:
+    """(N, 2) float32 x, y of a list of [y, x], or of a version 3 group."""
+    if isinstance(found, dict):
+        found = _get(found, "landmarks", "points")
+    if not isinstance(found, list):
+        raise _UnusableError("bad_structure", f"points in {type(found).__name__}, expected a list")
+    if not 0 < len(found) <= MOST_POINTS:
+        raise _UnusableError("wrong_point_count", f"{len(found)} points, expected 1 to {MOST_POINTS}")
+    out = np.full((len(found), 2), np.nan)
+    for number, point in enumerate(found):
+        if not isinstance(point, list) or len(point) != 2:
+            raise _UnusableError("bad_point", f"point {number} is {_brief(point)}, expected [y, x]")
+        if point == [None, None]:
+            continue
+        for value in point:
+            if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST:
+                raise _UnusableError(
+                    "not_a_number", f"point {number} holds {_brief(value)}, expected a number"
+                )
+        out[number] = point[1], point[0]
+    return out.astype(np.float32)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return f"{type(value).__name__} of {len(value)}"
+    return repr(value)[:40]
