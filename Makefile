@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export NO_ALBUMENTATIONS_UPDATE := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test lint format bench clean
+.PHONY: help setup repro test lint format bench fuzz clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -35,6 +35,9 @@ lint: $(STAMP)  ## ruff and mypy
 format: $(STAMP)  ## let ruff rewrite the code
 	ruff check --fix .
 	ruff format .
+
+fuzz: $(STAMP)  ## hostile input for every reader, other cases each time (CASES=200000)
+	python -m tests.fuzzing --count $(or $(CASES),200000)
 
 bench: $(STAMP)  ## measure against peers (installs the extra `bench`)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,bench]' -c constraints.txt
