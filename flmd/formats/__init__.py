@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 BUILT_IN = {
+    "kaggle-csv": "flmd.formats.kaggle_csv:KaggleCsv",
     "dlib-xml": "flmd.formats.dlib_xml:DlibXml",
     "cvat": "flmd.formats.cvat:Cvat",
     "csv": "flmd.formats.mapped_csv:MappedCsv",
@@ -37,6 +38,10 @@ BUILT_IN = {
     "merl-rav-pts": "flmd.formats.merl_rav_pts:MerlRavPts",
     "ljson": "flmd.formats.ljson:Ljson",
     "coco": "flmd.formats.coco:Coco",
+    "wflw": "flmd.formats.wflw:Wflw",
+    "celeba": "flmd.formats.celeba:CelebA",
+    "lapa": "flmd.formats.lapa:LaPa",
+    "mtcnn": "flmd.formats.mtcnn:Mtcnn",
 }
 
 

@@ -1,0 +1,354 @@
+"""COCO keypoints in JSON, with COCO-WholeBody's and Halpe's face points."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flmd.errors import InputError
+from flmd.face import BOX_SOURCES, SPLITS, VISIBLE, Face, Skipped
+from flmd.formats.base import Detection, Format, WriteReport
+from flmd.formats.coco_writer import write
+from flmd.formats.json_lists import (
+    HEAD,
+    PicturesByPath,
+    UnusableError,
+    attributes_in,
+    box_in,
+    json_heads,
+    numbers_in,
+    size_in,
+    text_of,
+)
+from flmd.formats.json_stream import JsonStream, outline
+from flmd.formats.layout import photo_of, split_of, without_unions
+from flmd.schemes import SCHEMES, Scheme, scheme_of_count
+from flmd.tree import FileTree
+from flmd.tree.names import shown
+
+FACE_IN = {
+    133: 23,
+    136: 26,
+}  # keypoints of a whole body (COCO-WholeBody, Halpe) -> first of its 68 of the face
+_FACE = 68
+_WINDOW = HEAD // 2
+_KEYPOINTS = re.compile(r'"(?:keypoints|face_kpts)"\s*:')
+_REQUIRED = 'no *.json with "images" (id, file_name) and "annotations" that have keypoints'
+
+
+class Coco(Format):
+    """COCO keypoints: ``{"images": […], "annotations": [{image_id, keypoints [x, y, v, …], bbox}], …}``.
+
+    Coordinates and ``bbox`` [x, y, width, height] are kept as they are: base 0. v is the store's
+    visibility: 0 not labelled (the point is NaN, whatever x and y say), 1 hidden, 2 visible. Many sets
+    (COCO-WholeBody's faces; mmpose's 300W, AFLW and WFLW) write 1 for every labelled point, so in a file
+    whose face points never have v = 2 a 1 means visible; files written here say that their 1 is hidden.
+
+    Reading
+    -------
+    Points: with a scheme of 68, ``face_kpts`` where there is one (its box is ``face_box``), ``keypoints``
+    where there are 68, or the face's among 133 (23 to 90, box ``face_box``) or 136 (Halpe: 26 to 93, no
+    box: the annotation's is the person's); with any other scheme the ``keypoints``. The scheme found is
+    the one that the file names, the one with the category's keypoint names, ``wholebody68`` for the three
+    kinds of whole bodies, or that of the number of keypoints. A face without a labelled point stays one.
+    Pictures: ``file_name`` from the JSON's folder, else the only picture whose path ends with it, of
+    several the one in a folder of the list's split. Splits: the file's name
+    (``person_keypoints_train2017.json``). Subject: the picture's path. Attributes: those in
+    ``attributes``, as CVAT writes them, and ``iscrowd`` when it is 1. Ids, area, segmentation,
+    num_keypoints and the category are not kept. A file is read twice, to find its pictures and what v
+    means; the first pass ends early where pictures stand first and a v is 2. Memory holds the table of
+    pictures.
+
+    Skipped reasons: ``no_keypoints`` (none in the annotation), ``face_not_valid`` (face_valid is false),
+    ``wrong_point_count``, ``not_a_number``, ``bad_visibility`` (v is none of 0, 1, 2), ``bad_box`` (not
+    four numbers, or not positive), ``unknown_image`` (image_id is of no picture), ``bad_path`` (no
+    file_name, or one that leaves the tree), ``bad_annotation`` (it is no dictionary). InputError, with the
+    line: broken or truncated JSON, nesting too deep, an item too large (``json_stream``), no "images", a
+    file that is no object.
+
+    Writing
+    -------
+    One file when the target ends in ``.json``, else ``annotations_<split>.json`` for each split. Ids count
+    from 1; one category ``face`` with the scheme's names and skeleton (from 1, as COCO's). ``area`` is the
+    box's. What COCO has no key for stands in ``attributes`` and in ``flmd`` (subject, split, subset,
+    dataset, box source), which other readers ignore. Numbers have the fewest decimals that give the same
+    float32. A face without box gets that of its points, marked ``"box_source": "none"``. Lost: ``box``
+    (not finite or not positive), ``attributes`` (not finite), ``image name`` (comes back otherwise). Not
+    written at all: ``face with unwritable image name`` (one that leaves the tree).
+    """
+
+    name = "coco"
+    title = "COCO keypoints JSON (COCO, COCO-WholeBody, Halpe, mmpose's face sets)"
+    detected_by = '*.json, an object with "images" and "annotations" that have keypoints'
+    suffix = ".json"
+    boxes = True
+    visibility = True
+
+    def detect(self, tree: FileTree) -> Detection:
+        """Any ``*.json`` object with pictures in its first 32 KiB, keypoints there, halfway or at its end.
+
+        Lists that say no split are left out in a folder where others do, as their union.
+        """
+        found: list[str] = []
+        miss = ""
+        for name, head in json_heads(tree):
+            try:
+                wrong = _not_coco(tree, name, head)
+            except InputError as error:
+                wrong = error.what
+            if wrong is None:
+                found.append(name)
+            elif wrong and not miss:
+                miss = f" ({shown(name.rsplit('/', 1)[-1])}: {wrong})"
+        if not found:
+            return Detection((), _REQUIRED + miss)
+        files, unions = without_unions(found)
+        why = f"COCO keypoints: {', '.join(map(shown, files[:5]))}"
+        if unions:
+            why += f"; left out as the union of these: {', '.join(map(shown, unions[:5]))}"
+        return Detection(tuple(files), why)
+
+    def scheme_in(self, tree: FileTree, files: tuple[str, ...]) -> str:
+        """From the file's own word, the category's names, or the first annotation's number of keypoints."""
+        for name in files:
+            with tree.open(name) as stream:
+                found = _scheme_in(JsonStream(stream, tree.where(name)))
+            if found:
+                return found
+        where = tree.where(files[0]) if files else tree.origin
+        raise InputError("no annotation with keypoints", where=where)
+
+    def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
+        """Yield the annotations of every file in order; see the class for what is skipped."""
+        for name in files:
+            reader = _Reader(tree, scheme, name)
+            reader.survey()
+            yield from reader.faces()
+
+    def write(
+        self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
+    ) -> WriteReport:
+        """Write a ``.json`` file or a folder of them; see the class for what is lost."""
+        return write(faces, target, scheme)
+
+
+def _not_coco(tree: FileTree, name: str, head: bytes) -> str | None:
+    """Why a file is not COCO with keypoints, "" when it is something else altogether; None when it is."""
+    kind, first = outline(head)
+    if kind == "array":
+        item = next(iter(first[""]), None)
+        if isinstance(item, dict) and "image_id" in item:
+            return "a list of results, which names no pictures"
+        return ""
+    images, annotations = first.get("images"), first.get("annotations")
+    if images is None and annotations is None:
+        return ""
+    if images and not (isinstance(images[0], dict) and "file_name" in images[0]):
+        return ""
+    if annotations and not (isinstance(annotations[0], dict) and "image_id" in annotations[0]):
+        return ""
+    size = tree.size(name)
+    if size <= len(head) and (images is None or annotations is None):
+        return 'no "images"' if images is None else 'no "annotations"'
+    if _KEYPOINTS.search(text_of(head)):
+        return None
+    if size > len(head):
+        for start in (size // 2 & ~1, max(size - _WINDOW, 0) & ~1):  # even: UTF-16 is read in pairs
+            if _KEYPOINTS.search(text_of(head, tree.read(name, start, _WINDOW))):
+                return None
+    return "its annotations have no keypoints"
+
+
+def _scheme_in(document: JsonStream) -> str | None:
+    named: str | None = None
+    if document.kind != "object":
+        return None
+    for key in document.members():
+        if key == "info":
+            named = _own_word(document.value()).get("scheme")
+        elif key == "categories" and document.at_array():
+            for category in document.items():
+                names = category.get("keypoints") if isinstance(category, dict) else None
+                if isinstance(names, list) and names:
+                    named = _scheme_of_names(names, named) or named
+        elif key == "annotations" and document.at_array():
+            if isinstance(named, str) and named in SCHEMES:
+                return named
+            for annotation in document.items():
+                if isinstance(annotation, dict) and (found := _scheme_of(annotation)):
+                    return found
+    return named if isinstance(named, str) and named in SCHEMES else None
+
+
+def _own_word(info: Any) -> dict[str, Any]:
+    own = info.get("flmd") if isinstance(info, dict) else None
+    return own if isinstance(own, dict) else {}
+
+
+def _scheme_of_names(names: list[Any], preferred: str | None) -> str | None:
+    """The scheme with these point names; the preferred one where two have the same."""
+    same = [scheme.name for scheme in SCHEMES.values() if list(scheme.points) == names]
+    return preferred if preferred in same else next(iter(same), None)
+
+
+def _scheme_of(annotation: dict[str, Any]) -> str | None:
+    if isinstance(annotation.get("face_kpts"), list):
+        return "wholebody68"
+    keypoints = annotation.get("keypoints")
+    count = len(keypoints) // 3 if isinstance(keypoints, list) else 0
+    return ("wholebody68" if count in FACE_IN else scheme_of_count(count)) if count else None
+
+
+def _points_of(annotation: dict[str, Any], count: int) -> tuple[Any, str | None]:
+    """The keypoints that a scheme of ``count`` points means, and the key of their box; None without any."""
+    keypoints = annotation.get("keypoints")
+    if count != _FACE:
+        return keypoints, "bbox"
+    if "face_kpts" in annotation:
+        return annotation["face_kpts"], "face_box"
+    first = FACE_IN.get(len(keypoints) // 3) if isinstance(keypoints, list) else None
+    if first is None:
+        return keypoints, "bbox"
+    assert isinstance(keypoints, list)
+    return keypoints[3 * first : 3 * (first + _FACE)], "face_box" if "face_box" in annotation else None
+
+
+class _Reader:
+    """One file: what a first pass learns of it, and the faces of a second."""
+
+    def __init__(self, tree: FileTree, scheme: Scheme, name: str) -> None:
+        self._tree, self._name, self._where, self._count = tree, name, tree.where(name), scheme.count
+        self._split = split_of(name) or ""
+        self._pictures = PicturesByPath(tree, name, self._split)
+        self._images: dict[Hashable, tuple[str, tuple[int, int] | None]] = {}
+        self._one_is_visible = True
+
+    def survey(self) -> None:
+        """Fill the table of pictures, and find whether any point has v = 2."""
+        complete = False
+        try:
+            with self._tree.open(self._name) as stream:
+                document = JsonStream(stream, self._where)
+                if document.kind != "object":
+                    raise document.fail("not a JSON object", hint="a list of results names no pictures")
+                for key in document.members():
+                    if key == "info":
+                        self._one_is_visible &= _own_word(document.value()).get("visibility") != "coco"
+                    elif key == "images" and document.at_array():
+                        self._add_images(document)
+                        complete = True
+                    elif key == "annotations" and document.at_array():
+                        for annotation in document.items():
+                            if self._one_is_visible and isinstance(annotation, dict):
+                                values, _ = _points_of(annotation, self._count)
+                                self._one_is_visible = not (isinstance(values, list) and 2 in values[2::3])
+                            if complete and not self._one_is_visible:
+                                return
+        except InputError:
+            if not complete:  # else the second pass stops there too, after the good faces
+                raise
+        if not complete:
+            raise InputError('no "images"', where=self._where, expected="a table of pictures")
+
+    def _add_images(self, document: JsonStream) -> None:
+        for image in document.items():
+            if isinstance(image, dict) and isinstance(image.get("id"), int | str):
+                file = image.get("file_name")
+                self._images[image["id"]] = file if isinstance(file, str) else "", size_in(image)
+
+    def faces(self) -> Iterator[Face | Skipped]:
+        """Every annotation as a face or skipped."""
+        with self._tree.open(self._name) as stream:
+            document = JsonStream(stream, self._where)
+            for key in document.members():
+                if key == "annotations" and document.at_array():
+                    for annotation in document.items():
+                        yield self._face(annotation, f"{self._where}:{document.line}")
+
+    def _face(self, annotation: Any, where: str) -> Face | Skipped:
+        if not isinstance(annotation, dict):
+            return Skipped("bad_annotation", where, "an annotation that is no dictionary")
+        where = f"{where} (annotation {shown(str_of(annotation.get('id')))})"
+        try:
+            image, size = self._image(annotation.get("image_id"))
+            landmarks, visibility, box_key = self._points(annotation)
+            own = annotation.get("flmd")
+            own = own if isinstance(own, dict) else {}
+            source = own.get("box_source", "annotated")
+            source = source if source in BOX_SOURCES else "annotated"
+            box = None
+            if box_key and source != "none":
+                box = box_in(annotation.get(box_key), box_key)
+            attributes = attributes_in(annotation.get("attributes"))
+            if annotation.get("iscrowd") == 1:
+                attributes["iscrowd"] = True
+        except UnusableError as fault:
+            return Skipped(fault.reason, where, fault.what)
+        split = own.get("split")
+        return Face(
+            image=image,
+            landmarks=landmarks,
+            visibility=visibility,
+            box=box,
+            box_source=source if box is not None else "none",
+            subject=_text(own, "subject") or photo_of(image),
+            split=split if isinstance(split, str) and split in SPLITS else self._split,
+            subset=_text(own, "subset"),
+            dataset=_text(own, "dataset"),
+            image_size=size,
+            attributes=attributes,
+            where=where,
+        )
+
+    def _image(self, image_id: Any) -> tuple[str, tuple[int, int] | None]:
+        known = self._images.get(image_id) if isinstance(image_id, int | str) else None
+        if known is None:
+            raise UnusableError("unknown_image", f"image_id {str_of(image_id)} is of no picture in the file")
+        file, size = known
+        image = self._pictures.find(file)
+        if image is None:
+            what = f"{file[:200]!r} is not a picture in the tree" if file else "the picture has no file_name"
+            raise UnusableError("bad_path", what)
+        return image, size
+
+    def _points(
+        self, annotation: dict[str, Any]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8], str | None]:
+        values, box_key = _points_of(annotation, self._count)
+        if box_key != "bbox" and annotation.get("face_valid") is False:
+            raise UnusableError("face_not_valid", "face_valid is false: the body's face is not labelled")
+        if values is None or values == []:
+            raise UnusableError("no_keypoints", "an annotation without keypoints")
+        numbers = numbers_in(values, "keypoints" if box_key == "bbox" else "the face's keypoints")
+        if len(numbers) != 3 * self._count:
+            what = f"{len(numbers)} numbers in keypoints, expected 3 x {self._count}"
+            raise UnusableError("wrong_point_count", what)
+        x_y_v = numbers.reshape(-1, 3)
+        v = x_y_v[:, 2]
+        wrong = (v != 0) & (v != 1) & (v != 2)
+        if wrong.any():
+            what = f"v of point {wrong.argmax()} is {v[wrong][0]:g}, expected 0, 1 or 2"
+            raise UnusableError("bad_visibility", what)
+        landmarks = x_y_v[:, :2].astype(np.float32)
+        landmarks[v == 0] = np.nan
+        visibility = v.astype(np.uint8)
+        if self._one_is_visible:
+            visibility[v == 1] = VISIBLE
+        return landmarks, visibility, box_key
+
+
+def str_of(value: Any) -> str:
+    """A short text of an id, whatever it is."""
+    if isinstance(value, int) and abs(value) >= 1 << 64:
+        return "beyond 64 bits"
+    return str(value)[:40] if isinstance(value, int | float | str) else type(value).__name__
+
+
+def _text(own: dict[str, Any], key: str) -> str:
+    value = own.get(key)
+    return value if isinstance(value, str) else ""
