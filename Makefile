@@ -41,6 +41,8 @@ fuzz: $(STAMP)  ## hostile input for every reader, other cases each time (CASES=
 
 bench: $(STAMP)  ## measure against peers (installs the extra `bench`)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,bench]' -c constraints.txt
+	test -x $(VENV)-peers/bin/datum || { $(PYTHON) -m venv $(VENV)-peers && \
+	    $(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check datumaro; }
 	python -m benchmarks
 
 clean:  ## remove .venv and the outputs of the pipeline (the DVC cache stays)

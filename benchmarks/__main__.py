@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -32,6 +33,8 @@ class Plan:
     copies: int  # of each large picture
     faces: int  # of the augment and batch measurements
     sizes: tuple[int, ...]  # of the scaling measurement
+    annotations: int  # faces of each text format
+    lists: tuple[int, ...]  # faces of the growing list
 
 
 def ingest(plan: Plan) -> list[str]:
@@ -265,6 +268,112 @@ def _store(plan: Plan, color: str, size: int) -> Path:
     return path
 
 
+TEXT_FORMATS = (
+    "dlib-xml", "youtube-faces-csv", "csv", "pts", "ljson", "wflw", "celeba", "lapa", "mtcnn",
+    "coco", "spiga-json", "label-studio", "cvat", "yolo-pose",
+)  # fmt: skip
+PEERS = ROOT / ".venv-peers" / "bin" / "python"
+
+
+def annotations(plan: Plan) -> list[str]:
+    rows = []
+    target = plan.folder / "annotations.h5"
+    print(f" {plan.annotations} faces of each format", flush=True)
+    coco: list[str] = []
+    for name in TEXT_FORMATS:
+        folder = plan.folder / f"annotations-{name}"
+        run(Contender(f"write {name}", "annotations:make", _made(folder, name, plan.annotations)))
+        size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file() and p.suffix != ".png")
+        ours = Contender(
+            f"flmd, {name}", "annotations:flmd", {"folder": folder, "target": target, "fmt": name}
+        )
+        others = race([ours], 1)
+        rows.append(
+            f"| {name} | {size / 2**20:,.0f} | {ours.rate:,.0f} | {ours.peak / 2**20:.0f} | {others:.0%} |"
+        )
+        if name == "coco":
+            coco = _coco_peers(plan, folder, ours)
+        if name == "dlib-xml":
+            list_ = next(folder.glob("*.xml"))
+            tree = Contender("ElementTree.parse, a loop", "annotations:element_tree", {"file": list_})
+            xml = table(ours, [tree], "faces/s", [], race([ours, tree], plan.rounds), cpu=True)
+        shutil.rmtree(folder)
+    return [
+        "## Annotations",
+        "",
+        f"{plan.annotations:,} drawn faces without pictures in each text format, to a store on the disk "
+        "(`--images none`), one process. One run each.",
+        "",
+        "| format | MiB | faces/s | peak, MiB | other work |",
+        "|---|---:|---:|---:|---:|",
+        *rows,
+        "",
+        "Target: under 700 MiB.",
+        "",
+        "### dlib XML",
+        "",
+        "The peer keeps its arrays in memory and checks nothing; flmd's time holds the store.",
+        "",
+        *xml,
+        "### COCO keypoints",
+        "",
+        "The peers keep their arrays in memory; flmd's time holds the store.",
+        "",
+        *coco,
+        *_linear(plan, target),
+    ]
+
+
+def _made(folder: Path, name: str, faces: int) -> dict[str, object]:
+    return {"folder": folder, "fmt": name, "faces": faces}
+
+
+def _coco_peers(plan: Plan, folder: Path, ours: Contender) -> list[str]:
+    list_ = next(folder.glob("*.json"))
+    peers = [Contender("json.load, a loop", "annotations:json_load", {"file": list_})]
+    if PEERS.exists():  # as datumaro wants a data set to lie
+        own = plan.folder / "datumaro"
+        (own / "annotations").mkdir(parents=True)
+        (own / "annotations" / "person_keypoints_train.json").symlink_to(list_)
+        peers.append(Contender("datumaro", "annotations:datumaro", {"folder": own}, str(PEERS)))
+    return table(ours, peers, "faces/s", [], race([ours, *peers], plan.rounds), cpu=True)
+
+
+def _linear(plan: Plan, target: Path) -> list[str]:
+    """The time of one face, from a thousand to a million of them."""
+    rows, each = [], []
+    start = 0.0
+    for faces in (FEWEST, *plan.lists):
+        folder = plan.folder / f"list-{faces}"
+        run(Contender("write", "annotations:make", _made(folder, "dlib-xml", faces)))
+        ours = Contender(
+            f"dlib-xml {faces:,}",
+            "annotations:flmd",
+            {"folder": folder, "target": target, "fmt": "dlib-xml"},
+        )
+        race([ours], 5 if faces <= 1000 else plan.rounds if faces <= 10_000 else 1)
+        shutil.rmtree(folder)
+        if faces == FEWEST:
+            start = min(ours.work_cpu)
+            continue
+        each.append((min(ours.work_cpu) - start) / (faces - FEWEST) * 1000)
+        rows.append(
+            f"| {faces:,} | {ours.median:.2f} | {ours.rate:,.0f} | {each[-1]:.3f} | {ours.peak / 2**20:.0f} |"
+        )
+    return [
+        "### From a thousand to a million faces in dlib XML",
+        "",
+        f"CPU time a face is without that of a run over {FEWEST} faces.",
+        "",
+        "| faces | wall, s | faces/s | CPU, ms a face | peak, MiB |",
+        "|---:|---:|---:|---:|---:|",
+        *rows,
+        "",
+        f"CPU time a face: {_range(each)} between the cheapest and the dearest size.",
+        "",
+    ]
+
+
 def heading(plan: Plan) -> list[str]:
     cpu = next(
         (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
@@ -300,13 +409,20 @@ PARTS: dict[str, Callable[[Plan], list[str]]] = {
     "batches": batches,
     "precomputed": precomputed,
     "scaling": scaling,
+    "annotations": annotations,
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one small round, printed and not kept")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts, not kept")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=PARTS,
+        default=list(PARTS),
+        help="these parts; the others of the page stay",
+    )
     parser.add_argument("--rounds", type=int, help="runs of each contender")
     parser.add_argument(
         "--folder", type=Path, help="where to put files (6 GB); the system's folder by default"
@@ -324,17 +440,29 @@ def main() -> None:
             copies=4 if chosen.quick else 12,
             faces=1000 if chosen.quick else 3000,
             sizes=(1000, 4000) if chosen.quick else (1000, 4000, 16000, 64000),
+            annotations=2000 if chosen.quick else 100_000,
+            lists=(1000, 4000) if chosen.quick else (1000, 10_000, 100_000, 1_000_000),
         )
-        lines = heading(plan)
+        parts = {}
         for name in chosen.only:
             print(name, flush=True)
-            lines += PARTS[name](plan)
-    text = "\n".join(lines).rstrip() + "\n"
-    print(text)
-    if not chosen.quick and chosen.only == list(PARTS):
+            parts[name] = "\n".join(PARTS[name](plan)).rstrip() + "\n"
+        head = "\n".join(heading(plan)).rstrip() + "\n"
+    print("\n".join([head, *parts.values()]))
+    if not chosen.quick:
+        old = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
         PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(text, encoding="utf-8")
+        PAGE.write_text(_page(head, parts, old), encoding="utf-8")
         print(f"written: {PAGE.relative_to(ROOT)}")
+
+
+def _page(head: str, parts: dict[str, str], old: str) -> str:
+    """The page with these parts new, and the others as they were."""
+    sections = {text.split("\n", 1)[0]: text for text in re.split(r"^(?=## )", old, flags=re.MULTILINE)[1:]}
+    for text in parts.values():
+        title = text.split("\n", 1)[0]
+        sections[title] = text + "\n"
+    return "\n".join([head, *(text.rstrip() + "\n" for text in sections.values())])
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ class Contender:
     label: str
     function: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    python: str = sys.executable  # a peer whose requirements clash with ours has an environment of its own
     seconds: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)  # of the whole run
     work_cpu: list[float] = field(default_factory=list)  # from the start of the timer on, children included
@@ -78,7 +79,7 @@ def race(contenders: list[Contender], rounds: int) -> float:
 
 def run(contender: Contender) -> None:
     """Run one contender once, in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.contender", contender.function]
+    command = [contender.python, "-m", "benchmarks.contender", contender.function]
     command.append(json.dumps(dict(contender.arguments), default=str))
     environment = {
         **os.environ,
