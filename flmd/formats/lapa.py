@@ -1,0 +1,206 @@
+"""LaPa's landmarks: a text file for each picture, a count and then a line for each point."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flmd.errors import InputError
+from flmd.face import Face, Skipped, visibility_of
+from flmd.formats.base import Certainty, Detection, Format, WriteReport
+from flmd.formats.layout import (
+    FURTHER_FACE,
+    PicturesBeside,
+    photo_of,
+    resolve,
+    split_of_path,
+    whole_or_nothing,
+)
+from flmd.formats.pts import write_file
+from flmd.formats.text_list import PROBED_FILES, first_lines, first_word, numbers, unlisted
+from flmd.formats.writing import SidecarNames, check_points, count_lost, number_text
+from flmd.schemes import Scheme, scheme_of_count
+from flmd.schemes.base import MOST_POINTS
+from flmd.tree import FileTree
+
+REQUIRED = "*.txt with a count in the first line and then lines of two numbers"
+_LARGEST_FILE = 1 << 20
+_PROBED_IN_FOLDER = 16
+
+
+class LaPa(Format):
+    """LaPa .txt: a line ``106``, then a line ``x y`` for each point; ``train/landmarks/NAME.txt``.
+
+    Whether LaPa counts pixels from 0 or from 1 is not published: base 0 is taken, and ``--base 1`` is the
+    option. Floats. There is no box and no visibility: every point counts as visible.
+
+    Reading
+    -------
+    A file is a face. The picture of ``train/landmarks/NAME.txt`` is ``train/images/NAME.jpg``, or whichever
+    picture of that stem lies there; else the one beside the file; ``NAME_face2.txt`` is a further face of
+    it. The split is that of the deepest folder that says one, never of the file's own name. The subject is
+    the picture's path without ending and ``_mirror``. 106 points are lapa106; any other count is read too.
+
+    A bad file is Skipped, and the next one is read: ``bad_header`` (the first line is no count),
+    ``wrong_point_count`` (not the scheme's number, not as many lines as the count, or a file above 1 MiB),
+    ``bad_line`` (not two cells), ``not_a_number`` (also nan, inf), ``unreadable_file``. No InputError.
+
+    Writing
+    -------
+    A folder with ``<image stem>.txt``, the folder ``images`` being replaced by ``landmarks``, and
+    ``_face2``, ``_face3`` for further faces. Numbers are the shortest that read back as the same float64.
+    Lost, by key of ``WriteReport.lost``: ``box``, ``visibility``, ``split`` (unless a folder of the image's
+    name says it), ``subject``, ``subset``, ``dataset``, ``attributes``, ``image name`` (not a .jpg, so that
+    only the picture itself tells its ending; or it comes back otherwise). Not written at all: ``face with
+    unlabelled points``, ``face with unwritable image name`` (it leaves the folder, the disk refuses it, or
+    it is another face's file).
+    """
+
+    name = "lapa"
+    title = "LaPa landmarks, a .txt for each picture (106 points)"
+    detected_by = REQUIRED
+
+    def detect(self, tree: FileTree) -> Detection:
+        """The ``*.txt`` of each folder where most of up to 16, evenly spread, are such files; else these."""
+        folders = defaultdict(list)
+        for name in tree.names:
+            if name.lower().endswith(".txt"):
+                folders[posixpath.dirname(name)].append(name)
+        files: list[str] = []
+        probed = fitting = 0
+        for inside in folders.values():
+            step = -(-len(inside) // _PROBED_IN_FOLDER)
+            probes = inside[::step] if probed < PROBED_FILES else []
+            fits = [name for name in probes if _looks_like_lapa(tree, name)]
+            probed, fitting = probed + len(probes), fitting + len(fits)
+            most = 2 * len(fits) > len(probes) if probes else 2 * fitting > probed
+            files += inside if most else fits
+        if not files:
+            return Detection((), f"no {REQUIRED}")
+        return Detection(tuple(sorted(files)), f"{len(files)} .txt files of points", Certainty.LIKELY)
+
+    def accepts(self, tree: FileTree, name: str) -> bool:
+        """Whether it begins with a count and a line of two numbers."""
+        return name.lower().endswith(".txt") and _looks_like_lapa(tree, name)
+
+    def scheme_in(self, tree: FileTree, files: tuple[str, ...]) -> str:
+        """lapa106 for 106 points; else what the count of the first good file means."""
+        for name in files[:PROBED_FILES]:
+            if _looks_like_lapa(tree, name):
+                count = int(first_lines(tree, name)[0])
+                return "lapa106" if count == 106 else scheme_of_count(count)
+        return "lapa106"
+
+    def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
+        """Yield the face of each file in order; see the class for what is skipped."""
+        pictures = PicturesBeside(tree)
+        for name in files:
+            where = tree.where(name)
+            points = _points(tree, name, where, scheme.count)
+            if isinstance(points, Skipped):
+                yield points
+                continue
+            image = _picture_of(name, pictures)
+            yield Face(
+                image=image,
+                landmarks=points,
+                visibility=visibility_of(points),
+                subject=photo_of(image),
+                split=split_of_path(posixpath.dirname(name)) or "",
+                where=where,
+            )
+
+    def write(
+        self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
+    ) -> WriteReport:
+        """Write a folder of .txt files; see the class for what is lost."""
+        report = WriteReport()
+        names = SidecarNames(".txt")
+        with whole_or_nothing(target) as scratch:
+            scratch.mkdir()
+            for face in faces:
+                check_points(face, scheme)
+                why = unlisted(face)
+                image = resolve("", face.image)
+                name = None if why or image is None else names.name(_in_folder(image, "images", "landmarks"))
+                if why is None and (name is None or not write_file(scratch, name, _text(face))):
+                    why = "face with unwritable image name"
+                if why is not None or name is None:
+                    report.lost[why or ""] += 1
+                    continue
+                report.faces += 1
+                read_back = _picture_of(name, None)
+                if image == face.image != read_back:
+                    report.lost["image name"] += 1
+                split = split_of_path(posixpath.dirname(name)) or ""
+                count_lost(report, face, subject=photo_of(read_back), split=split)
+        return report
+
+
+def _looks_like_lapa(tree: FileTree, name: str) -> bool:
+    lines = first_lines(tree, name)[:2]
+    return len(lines) == 2 and _count(lines[0]) is not None and _is_point(lines[1])
+
+
+def _count(line: str) -> int | None:
+    """The number of points a first line says, or None when it says none a scheme could have."""
+    text = line.strip()
+    if not (text.isascii() and text.isdecimal() and len(text) < 9):
+        return None
+    return int(text) if 0 < int(text) <= MOST_POINTS else None
+
+
+def _is_point(line: str) -> bool:
+    cells = line.split()
+    return len(cells) == 2 and numbers(cells) is not None
+
+
+def _in_folder(name: str, one: str, other: str) -> str:
+    """The same name, in a folder ``other`` where its own is ``one``."""
+    folder, base = posixpath.split(name)
+    above, last = posixpath.split(folder)
+    return posixpath.join(above, other, base) if last == one else name
+
+
+def _picture_of(annotation: str, pictures: PicturesBeside | None) -> str:
+    """The picture of an annotation file; the .jpg that LaPa would have where there is none."""
+    likely = _in_folder(annotation, "landmarks", "images")
+    found = None if pictures is None else pictures.find(likely) or pictures.find(annotation)
+    return found or FURTHER_FACE.sub("", posixpath.splitext(likely)[0]) + ".jpg"
+
+
+def _text(face: Face) -> bytes:
+    rows = (" ".join(map(number_text, point)) for point in face.landmarks.tolist())
+    return "\n".join([str(len(face.landmarks)), *rows, ""]).encode()
+
+
+def _points(tree: FileTree, name: str, where: str, count: int) -> NDArray[np.float32] | Skipped:
+    """(count, 2) float32 points of a file, or why it is skipped."""
+    try:
+        data = tree.read(name, 0, _LARGEST_FILE + 1)
+    except InputError as error:
+        return Skipped("unreadable_file", where, error.what)
+    if len(data) > _LARGEST_FILE:
+        return Skipped("wrong_point_count", where, f"more than {_LARGEST_FILE} bytes")
+    text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    lines = [(n, line.split()) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    said = _count(" ".join(lines[0][1])) if lines else None
+    if said is None:
+        what = repr(" ".join(lines[0][1])[:40]) if lines else "an empty file"
+        return Skipped("bad_header", f"{where}:1", f"{what}, expected the number of points")
+    points = lines[1:]
+    if not len(points) == said == count:
+        what = f"{said} points by the first line, {len(points)} lines, expected {count}"
+        return Skipped("wrong_point_count", f"{where}:1", what)
+    for number, cells in points:
+        if len(cells) != 2:
+            return Skipped("bad_line", f"{where}:{number}", f"{len(cells)} cells, expected x and y")
+        if numbers(cells) is None:
+            word = cells[first_word(cells) or 0]
+            return Skipped("not_a_number", f"{where}:{number}", f"{word[:40]!r}, expected a number")
+    return np.array([cells for _, cells in points], np.float64).astype(np.float32)
