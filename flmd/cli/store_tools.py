@@ -1,0 +1,140 @@
+"""`flmd-data stats`, `diff`, `merge` and `split`: looking at stores, and making stores from stores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tqdm import tqdm
+
+from flmd import store
+from flmd.errors import InputError, ParamsError
+from flmd.store import FaceStore
+
+Store = Annotated[Path, typer.Argument(metavar="STORE", help="A face store.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def stats_command(path: Store, as_json: AsJson = False) -> None:
+    """Say what a store holds: how many, how large, how posed, how visible, by data set and split.
+
+    Example: flmd-data stats data/faces.h5
+    """
+    from flmd.store_stats import lines, store_stats
+
+    with FaceStore(path) as faces:
+        stats = store_stats(faces)
+    if as_json:
+        typer.echo(json.dumps(stats, indent=2, ensure_ascii=False))
+        return
+    for line in lines(stats):
+        typer.echo(line)
+
+
+def diff_command(
+    a: Annotated[str, typer.Argument(metavar="A", help="A store, or annotations in any format.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="What A is compared with.")],
+    tolerance: Annotated[float, typer.Option(help="Pixels by which points and boxes may differ.")] = 0.0,
+    as_json: AsJson = False,
+) -> int:
+    """Say what changed from A to B. Ends with 0: the same, 1: different.
+
+    Example: flmd-data diff before.h5 after.h5 --tolerance 0.5
+    """
+    from flmd.face_diff import diff_faces
+    from flmd.face_source import open_faces
+
+    if not tolerance >= 0:
+        raise ParamsError(f"--tolerance {tolerance:g}", expected="0 pixels or more")
+    with _scratch() as scratch, open_faces(a) as one, open_faces(b) as two:
+        if one.scheme.name != two.scheme.name:
+            raise InputError(
+                f"scheme {two.scheme.name}, but {one.scheme.name} in {a}",
+                where=b,
+                hint="convert one of them to the other's scheme first",
+            )
+        with tqdm(desc="compare", unit="face", disable=None) as bar:
+            found = diff_faces(
+                one, two, one.scheme.count, scratch=scratch, tolerance=tolerance, progress=bar.update
+            )
+    if as_json:
+        typer.echo(json.dumps({"a": a, "b": b, "tolerance_px": tolerance, **found.as_dict()}, indent=2))
+    else:
+        for line in found.lines():
+            typer.echo(line)
+    return 0 if found.same else 1
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="flmd-diff-") as folder:
+        yield Path(folder)
+
+
+def merge_command(
+    stores: Annotated[list[Path], typer.Argument(metavar="STORES...", help="Two stores or more.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The store to write.")],
+    overwrite: Annotated[bool, typer.Option(help="Replace the output if it exists.")] = False,
+) -> None:
+    """Join stores of one scheme and one kind of crop, in the order given.
+
+    Example: flmd-data merge ibug.h5 youtube.h5 -o both.h5
+    """
+    _free(output, overwrite)
+    if len(stores) < 2:
+        raise ParamsError("one store is nothing to merge", where=str(stores[0]), expected="two or more")
+    with ExitStack() as stack:
+        opened = [stack.enter_context(FaceStore(path)) for path in stores]
+        count = sum(map(len, opened))
+        with tqdm(desc="merge", total=count, unit="face", disable=None) as bar:
+            store.merge(opened, output, bar.update)
+        counts = " + ".join(str(len(faces)) for faces in opened)
+    typer.echo(f"{output}: {count} faces ({counts})")
+
+
+def split_command(
+    path: Store,
+    by: Annotated[str, typer.Option(help="What stays whole: subject, image, or random: single faces.")],
+    val: Annotated[float, typer.Option(help="Share to validate on, of the faces that are not test.")] = 0.1,
+    test: Annotated[float, typer.Option(help="Share to test on, of all faces.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Another seed draws others.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The store to write; by default STORE is replaced.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace the output if it exists.")] = False,
+) -> None:
+    """Draw the splits of a store again; crops and all else are kept.
+
+    Example: flmd-data split data/faces.h5 --by subject --val 0.1 --test 0.2 --seed 7 -o split.h5
+    """
+    from flmd.split_store import split_store
+
+    if output is not None:
+        _free(output, overwrite)
+    with (
+        FaceStore(path) as faces,
+        tqdm(desc="split", total=len(faces), unit="face", disable=None) as bar,
+    ):
+        account = split_store(
+            faces, output or path, by=by, val=val, test=test, seed=seed, progress=bar.update
+        )
+    what = {"subject": "subjects", "image": "pictures", "random": "faces"}[by]
+    typer.echo(f"{output or path}: {account.changed} faces changed sides")
+    for side, count in account.faces.items():
+        of = "" if by == "random" else f", {account.units[side]} {what}"
+        typer.echo(f"  {side.ljust(5)}  {count} faces{of}")
+    shared = [f"{count} ({pair})" for pair, count in account.subjects_shared.items() if count]
+    typer.echo("subjects on two sides: " + (", ".join(shared) or "none"))
+
+
+def _free(target: Path, overwrite: bool) -> None:
+    if target.is_dir():
+        raise ParamsError("is a folder", where=str(target), expected="the name of a file")
+    if target.exists() and not overwrite:
+        raise ParamsError("exists already", where=str(target), hint="add --overwrite to replace it")
