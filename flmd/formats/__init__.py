@@ -29,10 +29,13 @@ __all__ = [
 ]
 
 BUILT_IN = {
+    "cofw": "flmd.formats.cofw:Cofw",
+    "cofw68": "flmd.formats.cofw68:Cofw68",
     "kaggle-csv": "flmd.formats.kaggle_csv:KaggleCsv",
     "dlib-xml": "flmd.formats.dlib_xml:DlibXml",
     "cvat": "flmd.formats.cvat:Cvat",
     "csv": "flmd.formats.mapped_csv:MappedCsv",
+    "yolo-pose": "flmd.formats.yolo_pose:YoloPose",
     "youtube-faces-csv": "flmd.formats.youtube_faces_csv:YouTubeFacesCsv",
     "pts": "flmd.formats.pts:Pts",
     "merl-rav-pts": "flmd.formats.merl_rav_pts:MerlRavPts",

@@ -21,7 +21,7 @@ from flmd.errors import InputError
 from flmd.tree import FileTree
 
 LARGEST = 1 << 18  # bytes: such a file is a page or two, and the parser is slow
-MOST_EVENTS, DEEPEST = 50_000, 20
+MOST_EVENTS, DEEPEST = 25_000, 20
 
 
 def read_yaml(tree: FileTree, name: str) -> Mapping[str, Any]:
