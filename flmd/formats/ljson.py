@@ -28,7 +28,7 @@ _KEYS = (b'"groups"', b'"landmarks"', b'"labels"', b'"version"')
 
 
 class Ljson(Format):
-    """Menpo LJSON: ``{"version": 3, "groups": {"a": {"landmarks": {"points": [[y, x], …]}, "labels": […]}}}``.
+    """Menpo LJSON: ``{"version": 3, "groups": {"a": {"landmarks": {"points": [[y, x], …]}, "labels": []}}}``.
 
     Points are 0-based pixel centres (base 0), **y first**; ``[null, null]`` is a point without a label.
     There is no box and no visibility: labelled points count as visible.

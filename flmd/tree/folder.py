@@ -29,7 +29,7 @@ class PathTree(FileTree):
 
     def size(self, name: str) -> int:
         try:
-            return self._path(name).stat().st_size
+            return self.path(name).stat().st_size
         except OSError as error:
             raise self._unreadable(name, error) from error
 
@@ -46,14 +46,15 @@ class PathTree(FileTree):
 
     def open(self, name: str) -> BinaryIO:
         try:
-            return self._path(name).open("rb")
+            return self.path(name).open("rb")
         except OSError as error:
             raise self._unreadable(name, error) from error
 
     def close(self) -> None:
         self._closed = True
 
-    def _path(self, name: str) -> Path:
+    def path(self, name: str) -> Path:
+        """Where a file lies on the disk, absolute; for what can only be read there, such as videos."""
         if self._closed:
             raise ValueError(f"{self.origin} is closed")
         if name not in self:
