@@ -19,6 +19,7 @@ from flmd.tree import FileTree
 
 PROBED_FILES, PROBED_BYTES = 200, 1 << 14
 LONGEST = 1 << 20
+MOST_ALIKE = 1000  # files of one name, in as many folders, among which a picture is looked for
 
 
 def text_files(tree: FileTree) -> list[str]:
@@ -115,7 +116,7 @@ class ListedPictures:
             return image
         found = [
             name
-            for name in self._names().get(posixpath.basename(ending), ())
+            for name in self._names().get(_last_two(ending), ())
             if name == ending or name.endswith("/" + ending)
         ]
         if len(found) > 1:
@@ -137,9 +138,16 @@ class ListedPictures:
         if self._named is None:
             named: dict[str, list[str]] = defaultdict(list)
             for name in self._tree.names:
-                named[posixpath.basename(name)].append(name)
+                for key in {_last_two(name), posixpath.basename(name)}:
+                    if len(named[key]) < MOST_ALIKE:
+                        named[key].append(name)
             self._named = named
         return self._named
+
+
+def _last_two(name: str) -> str:
+    """A file's name and that of the folder it lies in: of such there are few alike."""
+    return "/".join(name.split("/")[-2:])
 
 
 def unlisted(face: Face) -> str | None:

@@ -126,6 +126,7 @@ class Wflw(Format):
                     keeps=("box",),
                     subject=photo_of(face.image),
                     split=out.split_read_back(face.split),
+                    subset=subset_of(target.name) if out.one else "",
                     attributes=[flag for flag, value in flags.items() if _says(value) is not None],
                 )
         return report

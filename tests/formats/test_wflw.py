@@ -248,3 +248,20 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError):
         WFLW.write(broken(), tmp_path / "out", SCHEME)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_named_for_a_subset_keeps_it(tmp_path):
+    target = tmp_path / "list_98pt_test_blur.txt"
+    box = np.array([1, 2, 3, 4], np.float32)
+    face = make_face("a.jpg", EXPECTED, subset="blur", split="test", box=box, box_source="annotated")
+    assert not WFLW.write([face], target, SCHEME).lost
+    with open_tree(tmp_path) as tree:
+        (back,) = WFLW.read(tree, SCHEME, WFLW.detect(tree).files)
+    assert (back.subset, back.split) == ("blur", "test")
+
+
+def test_many_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    lines = "".join(f"{FULL}p{i}/0.jpg\n" for i in range(1200))
+    pictures = dict.fromkeys((f"x/p{i}/0.jpg" for i in range(1200)), "")
+    faces = read(WFLW, SCHEME, tmp_path, {"lists/test.txt": lines, **pictures})
+    assert [face.image for face in faces] == [f"x/p{i}/0.jpg" for i in range(1200)]
