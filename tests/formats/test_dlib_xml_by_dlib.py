@@ -56,9 +56,7 @@ def test_real_lists_are_read_as_dlib_reads_them(shared_data: Path, name: str) ->
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.tuples(image_names("abcXYZ019 _-é&<>'\""), points(68, whole=True)), min_size=1, max_size=3)
-)
+@given(st.lists(st.tuples(image_names(ASCII), points(68, whole=True)), min_size=1, max_size=3))
 def test_what_we_write_dlib_reads(tmp_path_factory: pytest.TempPathFactory, drawn: list) -> None:  # type: ignore[type-arg]
     path = tmp_path_factory.mktemp("dlib") / "x.xml"
     box = np.array([-3, 5, 40, 41], np.float32)
