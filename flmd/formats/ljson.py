@@ -21,7 +21,7 @@ from flmd.schemes.base import MOST_POINTS
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
-LARGEST_FILE = 16 << 20  # bytes; a JSON text takes up to 30 times that much memory when read
+LARGEST_FILE = 8 << 20  # bytes; a JSON text takes up to 30 times that much memory when read
 HEAD = 1 << 16
 LOOKED_AT = 64
 _KEYS = (b'"groups"', b'"landmarks"', b'"labels"', b'"version"')
@@ -46,7 +46,7 @@ class Ljson(Format):
     Skipped, a face or a file, and the next one is read: ``bad_json`` (broken, truncated or too deep),
     ``bad_structure`` (a key is missing or holds something else; a version above 3), ``not_a_number`` (a
     word, one null of two, too large for float32), ``bad_point`` (not two coordinates: a mesh's has three),
-    ``wrong_point_count``, ``unreadable_file`` (also one above 16 MiB). No InputError.
+    ``wrong_point_count``, ``unreadable_file`` (also one above 8 MiB). No InputError.
 
     Writing
     -------

@@ -36,6 +36,7 @@ from flmd.tree import FileTree
 from flmd.tree.names import shown
 
 _LAYOUT = re.compile(r"(?:.*/)?(?:frontal|left|lefthalf|right|righthalf)/(?:train|test)set/(?:labels/)?[^/]+")
+HEAD = 1 << 16
 _FACE = re.compile(r"_[1-9][0-9]*$")
 
 
@@ -84,7 +85,7 @@ class MerlRavPts(Format):
         readable = False
         for name in spread(names):
             try:
-                data = data_of(tree, name)
+                data = data_of(tree, name, HEAD)
                 readable = readable or looks_like_pts(data)
                 if not why and has_merl_rav_signs(points_in(data)):
                     why = f"coordinates that only MERL-RAV writes in {shown(name)}"

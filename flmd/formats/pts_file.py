@@ -59,14 +59,14 @@ def head_of(tree: FileTree, name: str) -> bytes:
         return b""
 
 
-def data_of(tree: FileTree, name: str) -> bytes:
-    """A whole .pts file; PtsError when it cannot be read, or is far too large to be one."""
+def data_of(tree: FileTree, name: str, most: int = LARGEST_FILE) -> bytes:
+    """A whole .pts file; PtsError when it cannot be read, or has more than ``most`` bytes."""
     try:
-        data = tree.read(name, 0, LARGEST_FILE + 1)
+        data = tree.read(name, 0, most + 1)
     except InputError as error:
         raise PtsError("unreadable_file", 1, error.what) from None
-    if len(data) > LARGEST_FILE:
-        raise PtsError("wrong_point_count", 1, f"more than {LARGEST_FILE} bytes in a .pts file")
+    if len(data) > most:
+        raise PtsError("wrong_point_count", 1, f"more than {most} bytes in a .pts file")
     return data
 
 
