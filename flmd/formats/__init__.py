@@ -42,6 +42,7 @@ BUILT_IN = {
     "ljson": "flmd.formats.ljson:Ljson",
     "300vw": "flmd.formats.w300vw:W300Vw",
     "coco": "flmd.formats.coco:Coco",
+    "label-studio": "flmd.formats.label_studio:LabelStudio",
     "spiga-json": "flmd.formats.spiga_json:SpigaJson",
     "wflw": "flmd.formats.wflw:Wflw",
     "celeba": "flmd.formats.celeba:CelebA",

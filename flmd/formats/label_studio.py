@@ -1,0 +1,288 @@
+"""Label Studio's JSON export of key points."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flmd.errors import InputError
+from flmd.face import Face, Skipped, visibility_of
+from flmd.formats.base import Detection, Format, WriteReport
+from flmd.formats.json_lists import HEAD, UnusableError, box_in, json_heads, numbers_in, size_in, text_of
+from flmd.formats.json_stream import JsonStream
+from flmd.formats.label_studio_pictures import PicturesByUrl
+from flmd.formats.label_studio_writer import write
+from flmd.formats.layout import photo_of, split_of, without_unions
+from flmd.schemes import SCHEMES, Scheme, scheme_of_count
+from flmd.tree import FileTree
+from flmd.tree.names import shown
+
+_MOST_SCANNED = 100
+_UNNAMED = re.compile(r"point_([0-9]{1,4})")
+_LIST = re.compile(r"\s*\[\s*\{")
+_REQUIRED = "no *.json that is a list of Label Studio tasks with keypointlabels"
+
+
+class LabelStudio(Format):
+    """Label Studio JSON: a list of ``{"data": {"image": …}, "annotations": [{"result": [region, …]}]}``.
+
+    A ``keypointlabels`` region is a point, its label the scheme's name of the point or its number ("0" up);
+    a ``rectanglelabels`` region is a box. Both are in percent of the picture (``original_width``,
+    ``original_height``), measured from its left and top edge, so pixel x is ``percent * width / 100 - 0.5``
+    (base 0.5), for the corner of a box too. A point that has no region is NaN; the others are visible (2).
+
+    Reading
+    -------
+    Points whose ``parentID`` is one region's id are one face, and the box is that region's where it is a
+    rectangle; all points without one are one face, which has the box of the only rectangle when that has
+    no points of its own. A rectangle without points is a face without labelled points. Of several
+    annotations of a task the first that was not cancelled is read; predictions are not. Pictures: the
+    URL's path, or the ``d`` of a local file's, from the JSON's folder, else the only picture whose path
+    ends with it or with as much of its end as possible, an upload's prefix ("1a2b3c4d-") taken off.
+    Splits: the file's name. Subject: the picture's path. Memory holds one task.
+
+    Skipped reasons: ``unknown_label``, ``duplicate_point`` (a label twice), ``not_a_number``, ``bad_box``,
+    ``rotated_box``, ``rotated_image`` (by any angle but 0), ``no_image_size`` (the original one),
+    ``bad_path`` (no picture's name, or one that leaves the tree), ``cancelled_annotation``,
+    ``further_annotation``, ``bad_annotation`` (a task without data or annotations, or with others than
+    dictionaries). InputError, with the line: broken or truncated JSON (``json_stream``), no list.
+
+    Writing
+    -------
+    One file when the target ends in ``.json``, else ``tasks_<split>.json`` for each split; faces of one
+    picture that follow each other share a task. Each face is a rectangle labelled ``face`` with its points
+    as children; pictures are named as local files (``/data/local-files/?d=a.jpg``). Lost: ``visibility``,
+    ``box`` (there was none, or none usable: the box of the points is written), ``box source``, ``split``,
+    ``subject``, ``subset``, ``dataset``, ``attributes``, ``image name``. Not written at all: ``face without
+    image size``, ``face without box and points``, ``face with unwritable image name``.
+    """
+
+    name = "label-studio"
+    title = "Label Studio JSON export (key points in rectangles)"
+    detected_by = '*.json, a list of tasks with "annotations", "result" and "keypointlabels"'
+    base = 0.5
+    suffix = ".json"
+    boxes = True
+    needs = frozenset(("image_size",))
+
+    def detect(self, tree: FileTree) -> Detection:
+        """Any ``*.json`` list with results in its first 32 KiB, and keypointlabels there or halfway."""
+        found: list[str] = []
+        miss = ""
+        for name, head in json_heads(tree):
+            text = text_of(head)
+            if not (_LIST.match(text) and '"result"' in text):
+                continue
+            if '"keypointlabels"' not in text and '"keypointlabels"' not in _middle(tree, name, head):
+                miss = miss or f" ({shown(name.rsplit('/', 1)[-1])}: its results have no keypointlabels)"
+                continue
+            found.append(name)
+        if not found:
+            return Detection((), _REQUIRED + miss)
+        files, unions = without_unions(found)
+        why = f"Label Studio tasks: {', '.join(map(shown, files[:5]))}"
+        if unions:
+            why += f"; left out as the union of these: {', '.join(map(shown, unions[:5]))}"
+        return Detection(tuple(files), why)
+
+    def scheme_in(self, tree: FileTree, files: tuple[str, ...]) -> str:
+        """The smallest scheme with all labels of the first 100 tasks, or that of the highest number."""
+        labels: set[str] = set()
+        for name in files:
+            labels |= _labels(tree, name)
+        fitting = [scheme for scheme in SCHEMES.values() if labels <= set(scheme.points)]
+        if labels and fitting:
+            return min(fitting, key=lambda scheme: scheme.count).name
+        unnamed = [match for match in map(_UNNAMED.fullmatch, labels) if match]
+        if labels and len(unnamed) == len(labels):
+            return f"points{max(int(match[1]) for match in unnamed) + 1}"
+        numbers = [int(label) for label in labels if label.isascii() and label.isdecimal() and len(label) < 5]
+        if labels and len(numbers) == len(labels):
+            return scheme_of_count(max(numbers) + 1)
+        what = f"labels {', '.join(sorted(labels)[:5])[:100]}, …" if labels else "no key points"
+        where = tree.where(files[0]) if files else tree.origin
+        raise InputError(what, where=where, expected="names or numbers of a scheme's points")
+
+    def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
+        """Yield the faces of every task in order; see the class for what is skipped."""
+        index = {str(i): i for i in range(scheme.count)}
+        index |= {name: i for i, name in enumerate(scheme.points)}
+        for name in files:
+            with tree.open(name) as stream:
+                document = JsonStream(stream, tree.where(name))
+                if document.kind != "array":
+                    raise document.fail("not a JSON list")
+                split = split_of(name) or ""
+                pictures = PicturesByUrl(tree, name, split)
+                for number, task in enumerate(document.items()):
+                    where = f"{tree.where(name)}:{document.line} (task {number})"
+                    for face in _faces(task, where, index, scheme.count, pictures):
+                        if isinstance(face, Face):
+                            face.split = split
+                        yield face
+
+    def write(
+        self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
+    ) -> WriteReport:
+        """Write a ``.json`` file or a folder of them; see the class for what is lost."""
+        return write(faces, target, scheme)
+
+
+def _middle(tree: FileTree, name: str, head: bytes) -> str:
+    try:
+        return text_of(head, tree.read(name, tree.size(name) // 2 & ~1, HEAD))
+    except InputError:
+        return ""
+
+
+def _labels(tree: FileTree, name: str) -> set[str]:
+    """Labels of the points of the first 100 tasks, as far as they can be read."""
+    labels: set[str] = set()
+    try:
+        with tree.open(name) as stream:
+            document = JsonStream(stream, tree.where(name))
+            if document.kind == "array":
+                for _, task in zip(range(_MOST_SCANNED), document.items(), strict=False):
+                    for annotation in _annotations(task):
+                        for region in _regions(annotation, "keypointlabels"):
+                            labels.update(filter(None, [_label(region)]))
+    except InputError:
+        pass
+    return labels
+
+
+def _annotations(task: Any) -> list[dict[str, Any]]:
+    """The annotations of a task (``completions`` in old exports); none where they are something else."""
+    given = task.get("annotations", task.get("completions")) if isinstance(task, dict) else None
+    return [a for a in given if isinstance(a, dict)] if isinstance(given, list) else []
+
+
+def _regions(annotation: dict[str, Any], kind: str) -> Iterator[dict[str, Any]]:
+    result = annotation.get("result")
+    for region in result if isinstance(result, list) else ():
+        if isinstance(region, dict) and region.get("type") == kind and isinstance(region.get("value"), dict):
+            yield region
+
+
+def _label(region: dict[str, Any]) -> str | None:
+    """The label of a point, None unless it has exactly one."""
+    labels = region["value"].get("keypointlabels")
+    one = isinstance(labels, list) and len(labels) == 1 and isinstance(labels[0], str)
+    return labels[0] if one else None
+
+
+@dataclass(slots=True)
+class _Group:
+    """The regions of one face."""
+
+    box: dict[str, Any] | None = None
+    points: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _groups(annotation: dict[str, Any]) -> list[_Group]:
+    """The regions of an annotation by face: rectangles with their points first, other points after."""
+    groups: dict[str, _Group] = {}
+    for number, region in enumerate(_regions(annotation, "rectanglelabels")):
+        groups.setdefault(str(region.get("id", f"\0{number}")), _Group(region))
+    boxes = list(groups.values())
+    alone = _Group()
+    for region in _regions(annotation, "keypointlabels"):
+        parent = region.get("parentID")
+        group = groups.setdefault(str(parent), _Group()) if isinstance(parent, str | int) else alone
+        group.points.append(region)
+    if len(boxes) == 1 and not boxes[0].points:
+        boxes[0].points = alone.points
+        alone = _Group()
+    return [*groups.values(), *([alone] if alone.points else [])]
+
+
+def _faces(
+    task: Any, where: str, index: dict[str, int], count: int, pictures: PicturesByUrl
+) -> Iterator[Face | Skipped]:
+    annotations = _annotations(task)
+    if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
+        yield Skipped("bad_annotation", where, "a task without data")
+        return
+    given = task.get("annotations", task.get("completions"))
+    if not isinstance(given, list) or len(annotations) < len(given):
+        yield Skipped("bad_annotation", where, "annotations that are no list of dictionaries")
+    image = pictures.find(task["data"])
+    read = False
+    for annotation in annotations:
+        if annotation.get("was_cancelled") is True:
+            yield Skipped("cancelled_annotation", where, "the annotator cancelled it")
+        elif read:
+            yield Skipped("further_annotation", where, "another annotation of the task was read")
+        else:
+            read = True
+            for number, group in enumerate(_groups(annotation)):
+                here = f"{where[:-1]}, face {number})"
+                try:
+                    if image is None:
+                        raise UnusableError("bad_path", "the task's data name no picture in the tree")
+                    yield _face(group, image, here, index, count)
+                except UnusableError as fault:
+                    yield Skipped(fault.reason, here, fault.what)
+
+
+def _face(group: _Group, image: str, where: str, index: dict[str, int], count: int) -> Face:
+    size = None
+    landmarks = np.full((count, 2), np.nan, np.float32)
+    seen: set[int] = set()
+    for region in group.points:
+        label = _label(region)
+        place = index.get(label or "")
+        if place is None:
+            what = f"label {label[:40]!r}" if label is not None else "a point without one label"
+            raise UnusableError(
+                "unknown_label", f"{what}, expected a name of the scheme's points, or a number"
+            )
+        if place in seen:
+            raise UnusableError("duplicate_point", f"label {label!r} occurs twice")
+        seen.add(place)
+        size = _size(region)
+        landmarks[place] = _pixels(region, size, ("x", "y"))[:2]
+    box = None
+    if group.box is not None:
+        size = _size(group.box)
+        if group.box["value"].get("rotation", 0) != 0:
+            raise UnusableError("rotated_box", "a rectangle that is turned")
+        try:
+            pixels = _pixels(group.box, size, ("x", "y", "width", "height"))
+        except UnusableError as fault:
+            raise UnusableError("bad_box", fault.what) from None
+        box = box_in(pixels.tolist(), "the rectangle")
+    return Face(
+        image=image,
+        landmarks=landmarks,
+        visibility=visibility_of(landmarks),
+        box=box,
+        box_source="none" if box is None else "annotated",
+        subject=photo_of(image),
+        image_size=size,
+        where=where,
+    )
+
+
+def _size(region: dict[str, Any]) -> tuple[int, int]:
+    size = size_in(region, "original_width", "original_height")
+    if size is None:
+        raise UnusableError("no_image_size", "a region without original_width and original_height")
+    if region.get("image_rotation", 0) != 0:
+        raise UnusableError("rotated_image", "a region of a picture that was turned")
+    return size
+
+
+def _pixels(region: dict[str, Any], size: tuple[int, int], keys: tuple[str, ...]) -> NDArray[np.float64]:
+    """Percent to pixels; x and y, which come first, are positions and so lie half a pixel lower."""
+    percent = numbers_in([region["value"].get(key) for key in keys], f"a region's {', '.join(keys)}")
+    pixels = percent * np.tile(np.array(size, np.float64), len(keys) // 2) / 100
+    pixels[:2] -= 0.5
+    numbers_in(pixels.tolist(), "a region in pixels")
+    return pixels
