@@ -21,6 +21,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
@@ -179,6 +180,8 @@ def contact_sheet(
     path: Path,
     numbers: bool = False,
     columns: int = 6,
+    visibility: ArrayLike | None = None,
+    skeleton: Sequence[tuple[int, int]] = (),
 ) -> None:
     """Faces with their boxes and points.
 
@@ -189,16 +192,26 @@ def contact_sheet(
     boxes : (N, 4) x, y, width, height, pixels of the crops; a box is drawn along its edges,
         x - 0.5 ... x + width - 0.5. NaN is not drawn.
     numbers : write each point's 0-based index beside it, on larger tiles.
+    visibility : (N, K) of the points; those that are 1, labelled but hidden, are drawn hollow.
+    skeleton : pairs of points joined by a line.
     """
     all_points, all_boxes = np.asarray(points, dtype=np.float64), np.asarray(boxes, dtype=np.float64)
     columns, inches = (min(columns, 3), 2 * TILE_INCHES) if numbers else (columns, TILE_INCHES)
     first, last = all_boxes[:, :2], all_boxes[:, :2] + all_boxes[:, 2:] - 1
     around = np.concatenate([all_points, first[:, None], last[:, None]], axis=1)
+    hidden = np.zeros(all_points.shape[:2], bool) if visibility is None else np.asarray(visibility) == 1
+    pairs = np.array(skeleton, dtype=np.intp).reshape(-1, 2)
     with _tiles(crops, titles, path, columns, around, inches=inches) as (_, tiles):
-        for axes, face, (x, y, width, height) in zip(tiles, all_points, all_boxes, strict=True):
+        for axes, face, hollow, (x, y, width, height) in zip(
+            tiles, all_points, hidden, all_boxes, strict=True
+        ):
             if np.isfinite([x, y, width, height]).all():
                 axes.add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, ec=BOX, lw=1.2))
-            _dots(axes, face, TRUE)
+            lines = face[pairs]
+            lines = lines[np.isfinite(lines).all(axis=(1, 2))]
+            axes.add_collection(LineCollection(list(lines), colors=TRUE, linewidths=0.7, alpha=0.8))
+            _dots(axes, face[~hollow], TRUE)
+            _rings(axes, face[hollow], TRUE)
             if numbers:
                 for index in np.flatnonzero(np.isfinite(face).all(axis=1)):
                     place = (face[index, 0], face[index, 1])
@@ -210,6 +223,7 @@ def contact_sheet(
                         color="white",
                         fontsize=6,
                         clip_on=True,
+                        path_effects=[withStroke(linewidth=1.4, foreground="black")],
                     )
 
 
@@ -278,6 +292,14 @@ def _show(axes: Axes, crop: NDArray[np.uint8], around: NDArray[np.float64]) -> N
 
 def _dots(axes: Axes, points: NDArray[np.float64], colour: str) -> None:
     axes.scatter(points[:, 0], points[:, 1], s=7, c=colour, linewidths=0.3, edgecolors="black", zorder=3)
+
+
+def _rings(axes: Axes, points: NDArray[np.float64], colour: str) -> None:
+    # A dark ring below a bright one shows on any picture.
+    for width, edge in ((1.8, "black"), (0.9, colour)):
+        axes.scatter(
+            points[:, 0], points[:, 1], s=10, facecolors="none", edgecolors=edge, linewidths=width, zorder=3
+        )
 
 
 def _mark(colour: str, label: str) -> Line2D:

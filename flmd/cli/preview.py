@@ -1,32 +1,234 @@
-"""The contact sheet of `flmd-data preview`."""
+"""The contact sheet of `flmd-data preview`: faces of a store, or of annotations and their pictures."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
 
 import numpy as np
+import typer
+from numpy.typing import NDArray
 
 from flmd import geometry, plots
-from flmd.errors import StoreError
+from flmd.crops import Cropped, CropSettings, crop_image
+from flmd.errors import InputError, StoreError
+from flmd.face import Face, Skipped
+from flmd.schemes import Scheme
+from flmd.shape import shape_residuals, usual_shape
+from flmd.spool import FaceSpool
 from flmd.store import FaceStore
+from flmd.tree import FileTree
+
+BLOCK = 2048
+FITTED = 4096  # faces that the usual shape is made of
+SIDE, MARGIN = 256, 2.4  # of crops made for the sheet: px, and over the box's longer side
+TRIED = 10  # times as many faces as wanted are tried when pictures are missing
+Numbers = Callable[[str, Any], NDArray[Any]]
 
 
-def draw_sheet(store: FaceStore, path: Path, *, count: int, seed: int, numbers: bool) -> int:
-    """Draw ``count`` faces of a store, chosen by ``seed``, with boxes and points; returns how many."""
+def preview_command(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A store, or annotations with pictures.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="PNG to write.")],
+    count: Annotated[int, typer.Option(help="How many faces.", min=1, max=400)] = 24,
+    seed: Annotated[int, typer.Option(help="Which faces.")] = 0,
+    numbers: Annotated[bool, typer.Option(help="Write the index beside each point.")] = False,
+    worst: Annotated[bool, typer.Option(help="The least usual shapes, the least usual first.")] = False,
+    from_: Annotated[str | None, typer.Option("--from", help="Format of PATH; found out by default.")] = None,
+) -> None:
+    """Draw a contact sheet of faces: boxes, points, the lines that join them; hidden points are hollow.
+
+    Example: flmd-data preview data/faces.h5 -o sheet.png
+    """
+    from flmd.face_source import open_faces
+
+    with open_faces(path, from_=from_) as source:
+        if source.store is not None:
+            drawn = draw_sheet(source.store, output, count=count, seed=seed, numbers=numbers, worst=worst)
+        elif source.pictures is None:
+            raise InputError("no pictures to draw on", where=source.origin)
+        else:
+            drawn, missed = draw_annotations(
+                source,
+                source.pictures,
+                source.scheme,
+                output,
+                count=count,
+                seed=seed,
+                numbers=numbers,
+                worst=worst,
+            )
+            for reason, number in sorted(missed.items()):
+                typer.echo(f"not drawn: {reason} {number}", err=True)
+    typer.echo(f"{output}: {drawn} faces")
+
+
+def draw_sheet(
+    store: FaceStore, path: Path, *, count: int, seed: int, numbers: bool, worst: bool = False
+) -> int:
+    """Draw ``count`` faces of a store, with boxes and points; returns how many.
+
+    ``seed`` chooses them, in the order of the store; ``worst`` those whose shape is least usual, by rank.
+    """
     if not len(store):
         raise StoreError("holds no faces", where=str(store.path))
-    count = min(count, len(store))
-    rows = np.sort(np.random.default_rng(seed).choice(len(store), count, replace=False))
-    affine = store.numbers("affine", rows)
-    crops = store.crops[rows]
-    box = store.numbers("box", rows).astype(np.float64)
+    crops = store.crops
+    order, residuals = _order(store.numbers, len(store), seed, worst)
+    rows = order[: min(count, len(store))]
+    rows = rows if worst else np.sort(rows)
+    pixels = [np.asarray(crops[row]) for row in rows.tolist()]
+    titles = _titles(rows, store.texts("image", rows), residuals)
+    _draw(
+        [p.transpose(1, 2, 0) if p.ndim == 3 else p for p in pixels],
+        store.numbers("affine", rows),
+        store.numbers("box", rows),
+        store.numbers("landmarks", rows),
+        store.numbers("visibility", rows),
+        titles,
+        store.scheme,
+        path,
+        numbers,
+    )
+    return len(rows)
+
+
+def draw_annotations(
+    faces: Iterable[Face | Skipped],
+    pictures: FileTree,
+    scheme: Scheme,
+    path: Path,
+    *,
+    count: int,
+    seed: int,
+    numbers: bool,
+    worst: bool = False,
+) -> tuple[int, Counter[str]]:
+    """Draw ``count`` faces of annotations, each cropped from its picture.
+
+    Parameters
+    ----------
+    faces : streamed once, kept on disk. pictures : the tree in which ``Face.image`` is a name.
+    seed, worst : which faces, as for :func:`draw_sheet`.
+
+    Returns
+    -------
+    How many were drawn, and reason -> how many were not: skipped by the reader, or without a picture.
+
+    Raises
+    ------
+    InputError : not one face can be drawn.
+    """
+    missed: Counter[str] = Counter()
+    with (
+        TemporaryDirectory(prefix="flmd-preview-") as scratch,
+        closing(FaceSpool(Path(scratch), scheme.count)) as spool,
+    ):
+        for block in _blocks(faces, missed):
+            spool.append(block)
+        order, residuals = _order(
+            lambda name, rows: spool.numeric[name].rows()[rows], len(spool), seed, worst
+        )
+        made: dict[int, Cropped] = {}
+        for row in order[: TRIED * count].tolist():
+            (item,) = _cropped(pictures, spool.faces(row, row + 1)[0])
+            if isinstance(item, Skipped):
+                missed[item.reason] += 1
+                continue
+            made[row] = item
+            if len(made) == count:
+                break
+    if not made:
+        why = ", ".join(f"{reason} {number}" for reason, number in sorted(missed.items()))
+        raise InputError("not one face can be drawn", where=pictures.origin, hint=why or "there are none")
+    rows = list(made) if worst else sorted(made)
+    chosen = [made[row] for row in rows]
+    _draw(
+        [item.pixels.transpose(1, 2, 0) for item in chosen],
+        np.stack([item.affine for item in chosen]),
+        np.stack([item.face.box for item in chosen if item.face.box is not None]),
+        np.stack([item.face.landmarks for item in chosen]),
+        np.stack([item.face.visibility for item in chosen]),
+        _titles(np.array(rows), [item.face.image for item in chosen], residuals),
+        scheme,
+        path,
+        numbers,
+    )
+    return len(chosen), missed
+
+
+def _blocks(faces: Iterable[Face | Skipped], missed: Counter[str]) -> Iterator[list[Face]]:
+    block: list[Face] = []
+    for item in faces:
+        if isinstance(item, Skipped):
+            missed[item.reason] += 1
+            continue
+        block.append(item)
+        if len(block) == BLOCK:
+            yield block
+            block = []
+    yield block
+
+
+def _cropped(pictures: FileTree, face: Face) -> list[Cropped | Skipped]:
+    """A crop around the annotated box; around the points where there is none."""
+    policy = "landmarks" if face.box is None else "annotated"
+    return crop_image(pictures, CropSettings(SIDE, MARGIN, "rgb", 2e8, policy), [face])
+
+
+def _order(
+    numbers: Numbers, count: int, seed: int, worst: bool
+) -> tuple[NDArray[np.intp], NDArray[np.float64] | None]:
+    """Rows in the order in which they are wanted; with ``worst``, the residual of each row's shape, too."""
+    if not worst:
+        return np.random.default_rng(seed).permutation(count), None
+    sample = np.unique(np.linspace(0, count - 1, min(FITTED, count)).astype(np.intp))
+    shape = usual_shape(numbers("landmarks", sample))
+    residuals = np.concatenate(
+        [
+            np.empty(0),
+            *(
+                shape_residuals(numbers("landmarks", slice(start, start + BLOCK)), shape)
+                for start in range(0, count, BLOCK)
+            ),
+        ]
+    )
+    order = np.argsort(-np.nan_to_num(residuals, nan=-1.0), kind="stable")
+    return order, residuals
+
+
+def _titles(rows: NDArray[np.intp], images: list[str], residuals: NDArray[np.float64] | None) -> list[str]:
+    titles = [f"{row}  {Path(name).name}" for row, name in zip(rows.tolist(), images, strict=True)]
+    if residuals is None:
+        return titles
+    return [f"{title}  {residuals[row]:.2f}" for title, row in zip(titles, rows.tolist(), strict=True)]
+
+
+def _draw(
+    pictures: list[NDArray[np.uint8]],
+    affine: NDArray[np.float64],
+    box: NDArray[np.floating],
+    landmarks: NDArray[np.floating],
+    visibility: NDArray[np.uint8],
+    titles: list[str],
+    scheme: Scheme,
+    path: Path,
+    numbers: bool,
+) -> None:
+    box = box.astype(np.float64)
     # A box covers whole pixels: its edges lie half a pixel outside the outermost centres.
     corners = np.stack([box[:, :2] - 0.5, box[:, :2] + box[:, 2:] - 0.5], axis=1)
     placed = geometry.apply(affine, corners)
     boxes = np.concatenate([placed[:, 0] + 0.5, placed[:, 1] - placed[:, 0]], axis=1)
-    points = geometry.apply(affine, store.numbers("landmarks", rows))
-    titles = [f"{r}  {Path(name).name}" for r, name in zip(rows, store.texts("image", rows), strict=True)]
-    if crops.ndim == 4:
-        crops = crops.transpose(0, 2, 3, 1)
-    plots.contact_sheet(crops, points, boxes, titles, path, numbers=numbers)
-    return count
+    plots.contact_sheet(
+        pictures,
+        geometry.apply(affine, landmarks),
+        boxes,
+        titles,
+        path,
+        numbers=numbers,
+        visibility=visibility,
+        skeleton=scheme.skeleton,
+    )
