@@ -97,7 +97,7 @@ class VisibilityMap(_Section):
 
     columns: str | list[Column]
     start: int = Field(default=0, ge=0)
-    values: dict[Text, Literal[0, 1, 2]] = Field(default_factory=lambda: {0: 0, 1: 1, 2: 2})
+    values: dict[Text, Literal[0, 1, 2]] = Field(default={0: 0, 1: 1, 2: 2})
 
     @field_validator("columns")
     @classmethod
@@ -169,7 +169,7 @@ class CsvMap(_Section):
     scheme: str | None = None
     base: float = Field(default=0, description="0, 1, or 0.5 where the picture's corner is (0, 0)")
     units: Literal["pixels", "normalised"] = "pixels"
-    missing: list[Text] = Field(default_factory=lambda: [""])
+    missing: list[Text] = Field(default=[""])
     image: ImageMap
     points: PointsMap
     visibility: VisibilityMap | None = None

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TextIO
 
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
@@ -90,8 +90,11 @@ class MappedCsv(Format):
                     where=tree.where(map_name),
                     expected=f"{scheme.count}, as scheme {scheme.name} has",
                 )
-            with tree.open(name) as stream:
-                yield from _read(tree, name, map_name, table_map, stream)
+            with (
+                tree.open(name) as stream,
+                io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="") as text,
+            ):
+                yield from _read(tree, name, map_name, table_map, text)
 
     def write(
         self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
@@ -107,8 +110,7 @@ def _map_of(tree: FileTree, table: str) -> str:
     raise next(iter(faults.values()), InputError(_NO_MAP, where=tree.where(table)))
 
 
-def _lines(stream: BinaryIO, where: str) -> Iterator[str]:
-    text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")
+def _lines(text: TextIO, where: str) -> Iterator[str]:
     number = 0
     while line := text.readline(_LONGEST):
         number += 1
@@ -118,10 +120,10 @@ def _lines(stream: BinaryIO, where: str) -> Iterator[str]:
 
 
 def _read(
-    tree: FileTree, name: str, map_name: str, table_map: CsvMap, stream: BinaryIO
+    tree: FileTree, name: str, map_name: str, table_map: CsvMap, text: TextIO
 ) -> Iterator[Face | Skipped]:
     where = tree.where(name)
-    rows = csv.reader(_lines(stream, where), strict=True, delimiter=table_map.delimiter)
+    rows = csv.reader(_lines(text, where), strict=True, delimiter=table_map.delimiter)
     columns: Columns | None = None
     line = 1
     try:

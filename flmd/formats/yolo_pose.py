@@ -170,8 +170,10 @@ class _Rows:
     def faces(self) -> Iterator[Face | Skipped]:
         """Every line as a face or skipped."""
         where = self._tree.where(self._name)
-        with self._tree.open(self._name) as stream:
-            text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape")
+        with (
+            self._tree.open(self._name) as stream,
+            io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape") as text,
+        ):
             number = 0
             while line := text.readline(_LONGEST):
                 number += 1
