@@ -98,7 +98,7 @@ def _reduced(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.asarray(cv2.resize(crop, (REDUCED, REDUCED), interpolation=cv2.INTER_AREA))
     planes = [cv2.resize(plane, (REDUCED, REDUCED), interpolation=cv2.INTER_AREA) for plane in crop]
     grey = sum(w * p.astype(np.float32) for w, p in zip(GREY, planes, strict=True))
-    return np.rint(grey).astype(np.uint8)
+    return np.asarray(np.rint(grey).astype(np.uint8))
 
 
 def _to_aligned(aligned: Aligned, affine: NDArray[np.float64], size: int, rows: slice) -> NDArray[np.float64]:

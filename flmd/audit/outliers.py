@@ -15,8 +15,8 @@ from flmd.schemes import Scheme
 ENOUGH = 30  # faces to learn from; fewer have no usual shape
 VARIATION = 0.95  # share of the variance that the shape model keeps
 MOST_COMPONENTS = 25
-TRIMMED = 0.05  # the oddest share of faces does not take part in the model
-ODD = 6.0  # robust standard deviations of the logarithm of a distance
+TRIMMED = 0.1  # the oddest share of faces does not take part in the model
+ODD, UNSURE = 5.0, 20  # robust standard deviations of the logarithm of a distance; few faces show few poses
 SWAP_GAIN = 0.6  # a swapped face fits at most this well as it is against swapped back
 FAR_OUTSIDE = 0.25  # of the box's side beyond the picture's edge
 LOW_IOU = 0.2
@@ -85,7 +85,8 @@ def _odd_shapes(aligned: Aligned, scheme: Scheme, reasons: Reasons) -> None:
     if len(rows) < ENOUGH:
         return
     odd, left = shape_scores(aligned.points[rows], aligned.mean)
-    for n in np.flatnonzero(odd > ODD).tolist():
+    limit = ODD * (1 + UNSURE / len(rows))
+    for n in np.flatnonzero(odd > limit).tolist():
         worst = int(left[n].argmax())
         text = (
             f"unusual shape ({odd[n]:.1f} deviations), most at {scheme.points[worst]} "
@@ -131,13 +132,13 @@ def _misplaced(
     box = boxes.astype(np.float64)
     side = box[:, 2:].max(axis=1)
     p = landmarks.astype(np.float64)
-    some = np.isfinite(p).all(axis=2).any(axis=1)
+    some = np.isfinite(p.sum(axis=2)).any(axis=1)
     p[~some] = box[~some, None, :2]
     with np.errstate(invalid="ignore"):
         low, high = np.nanmin(p, axis=1), np.nanmax(p, axis=1)
         beyond = np.maximum(-0.5 - p, p - (image_sizes[:, None] - 0.5)).max(axis=2)
     beyond = np.where(np.isfinite(beyond), beyond, 0)
-    far = (beyond > FAR_OUTSIDE * side[:, None]) & (image_sizes[:, :1] > 0)
+    far = (beyond > FAR_OUTSIDE * side[:, None]) & (image_sizes[:, :1] > 0) & some[:, None]
     for row in np.flatnonzero(far.any(axis=1)).tolist():
         text = f"{int(far[row].sum())} points lie up to {beyond[row].max():.0f} px outside the picture"
         reasons[row].append((8.0, text))

@@ -80,21 +80,17 @@ def fit(points: Complex, mean: Complex) -> tuple[Complex, Complex, NDArray[np.fl
 
 def mean_shape(points: Complex, scheme: Scheme) -> Complex:
     """The (K,) median shape of the faces, by repeated alignment; centre 0, radius 1."""
-    step = -(-len(points) // FITTED)
-    some = points[::step]
+    some = points[:: -(-len(points) // FITTED)]
+    some = some[np.isfinite(some).sum(axis=1) >= FEWEST_POINTS]
+    if not len(some):
+        return np.full(points.shape[1], np.nan + 0j)
     centred = some - np.nanmean(some, axis=1, keepdims=True)
-    size = np.sqrt(np.nanmean(np.abs(centred) ** 2, axis=1, keepdims=True))
-    centred = centred[(size[:, 0] > 1e-3)] / size[size[:, 0] > 1e-3][:, :1]
-    mean = np.asarray(_median(centred))
+    size = np.sqrt(np.nanmean(np.abs(centred) ** 2, axis=1))
+    centred = centred[size > 1e-3] / size[size > 1e-3, None]
+    mean = _settled(_median(centred), scheme)
     for _ in range(ROUNDS):
-        if scheme.flip_order is not None:
-            both = np.stack([mean, mirrored(mean, scheme)])
-            mean = np.where(np.isfinite(both).all(axis=0), both.mean(axis=0), mean)
-        mean = mean - np.nanmean(mean)
-        mean = mean / np.sqrt(np.nanmean(np.abs(mean) ** 2))
         turn, shift, _ = fit(centred, mean)
-        # A turn of the whole mean would make it drift; faces stand upright on average.
-        mean = _median(turn[:, None] * centred + shift[:, None])
+        mean = _settled(_median(turn[:, None] * centred + shift[:, None]), scheme)
     return mean
 
 
@@ -118,6 +114,18 @@ def shape_distance(a: Complex, b: Complex) -> NDArray[np.float64]:
     known = np.isfinite(squared)
     total = np.where(known, squared, 0).sum(axis=1)
     return np.asarray(np.where(known.any(axis=1), np.sqrt(total / np.maximum(known.sum(axis=1), 1)), np.nan))
+
+
+def _settled(mean: Complex, scheme: Scheme) -> Complex:
+    """The mean made symmetric, which also keeps it upright, with centre 0 and radius 1."""
+    if not np.isfinite(mean).any():
+        return mean
+    mean = mean - np.nanmean(mean)
+    if scheme.flip_order is not None:
+        other = mirrored(mean, scheme)
+        mean = np.where(np.isfinite(mean) & np.isfinite(other), (mean + other) / 2, mean)
+        mean = mean - np.nanmean(mean)
+    return np.asarray(mean / np.sqrt(np.nanmean(np.abs(mean) ** 2)))
 
 
 def _median(points: Complex) -> Complex:
