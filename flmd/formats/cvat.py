@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
+from flmd.formats.cvat_boxes import join_boxes
 from flmd.formats.cvat_shapes import Labels, ShapesOfImage, scheme_of_shapes
 from flmd.formats.cvat_writer import write
 from flmd.formats.layout import SPLIT_WORDS, photo_of, resolve, split_of, without_unions
@@ -59,9 +60,9 @@ class Cvat(Format):
     Skipped reasons: ``wrong_point_count``, ``duplicate_point``, ``unknown_point`` (a label that is no point
     of the scheme, or a number whose start is open), ``not_a_number``, ``bad_box`` (not numbers, not
     positive), ``bad_path``, ``ungrouped_points`` (single points without group, labels repeated),
-    ``box_without_points`` (a box that joined no face), ``image_too_long`` (above 8 MiB of XML in one
-    image). InputError: broken or truncated XML (after the faces before it), any DOCTYPE, another root
-    element, ``<track>`` (CVAT for video).
+    ``box_without_points`` (a box that joined no face), ``image_too_long`` (above 8 MiB of XML, or
+    millions of points, in one image). InputError: broken or truncated XML (after the faces before it), any
+    DOCTYPE, another root element, ``<track>`` (CVAT for video).
 
     Writing
     -------
@@ -188,7 +189,9 @@ def _read(tree: FileTree, scheme: Scheme, name: str, stream: BinaryIO) -> Iterat
         image = _find(tree, folder, file, word)
         size = _size(element)
         where = f"{place} (image {shown(file[:200])}"
-        for number, shape in enumerate(ShapesOfImage(element, scheme, labels).faces(), 1):
+        shapes = ShapesOfImage(element, scheme, labels).faces()
+        shapes += join_boxes(element, shapes, labels)
+        for number, shape in enumerate(shapes, 1):
             at = f"{where}, {shape.kind} {number})"
             if shape.fault:
                 yield Skipped(shape.fault[0], at, shape.fault[1])

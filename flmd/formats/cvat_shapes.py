@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from flmd.schemes import SCHEMES, Scheme, scheme_of_count
 
 CORNER = 0.5  # where CVAT sees the centre of the first pixel
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
-_EDGES = ("xtl", "ytl", "xbr", "ybr")
+_MOST_CELLS = 10_000_000  # points of all faces that single points of one picture may make
 
 
 class _UnusableError(Exception):
@@ -46,19 +46,23 @@ class Labels:
 
     Attributes
     ----------
-    names : of all labels and points. order : label -> index by the first skeleton, for a scheme without
-        names.
+    names : of all labels and points. numbers : those names that are numbers. order : label ->
+        index by the first skeleton, for a scheme without names.
     """
 
     def __init__(self) -> None:
         self.names: set[str] = set()
+        self.numbers: set[int] = set()
         self.order: dict[str, int] = {}
         self._types: dict[str, str] = {}
 
     def declare(self, meta: Any) -> None:
         """Take in a ``<meta>`` element."""
         for label in meta.iter("{*}label"):
-            self.names.add(_text(label.find("{*}name")))
+            name = _text(label.find("{*}name"))
+            self.names.add(name)
+            if _numbers([name]):
+                self.numbers.add(int(name))
         for attribute in meta.iter("{*}attribute"):
             name = _text(attribute.find("{*}name"))
             self._types[name] = _text(attribute.find("{*}input_type"))
@@ -111,13 +115,13 @@ class ShapesOfImage:
         self._image, self._scheme, self._labels = image, scheme, labels
         self._index = {name: i for i, name in enumerate(scheme.points)}
 
-    def faces(self) -> Iterator[ShapeFace]:
-        """Every face of the picture, and what could be none, in the order of their first shapes."""
+    def faces(self) -> list[ShapeFace]:
+        """Every face of the picture, and what could be none, in the order of their first shapes; no boxes."""
         found: list[ShapeFace] = []
         singles: dict[str, list[Any]] = {}
         places: dict[str, int] = {}
         for shape in self._image.iterchildren("{*}skeleton", "{*}points"):
-            group = _group(shape)
+            group = group_of(shape)
             if shape.tag.rpartition("}")[2] == "skeleton":
                 found.append(self._checked("skeleton", group, [shape], self._skeleton))
             elif ";" in (shape.get("points") or "") or self._scheme.count == 1:
@@ -128,10 +132,14 @@ class ShapesOfImage:
                     places[group] = len(found)
                     found.append(ShapeFace("points"))
                 singles[group].append(shape)
+        if len(singles) * self._scheme.count > _MOST_CELLS:
+            what = f"{len(singles)} groups of single points in one picture"
+            taken = set(places.values())
+            kept = [face for i, face in enumerate(found) if i not in taken]
+            return [*kept, ShapeFace("points", fault=("image_too_long", what))]
         for group, shapes in singles.items():
             found[places[group]] = self._checked("points", group, shapes, self._single_points)
-        found += self._join_boxes([f for f in found if f.fault is None], {f.group for f in found})
-        yield from found
+        return found
 
     def _checked(self, kind: str, group: str, shapes: list[Any], read: Any) -> ShapeFace:
         try:
@@ -143,11 +151,11 @@ class ShapesOfImage:
         for shape in shapes:
             attributes |= self._labels.attributes(shape)
         first = shapes[0]
-        if len(shapes) == 1:
+        if kind == "skeleton" or read == self._one_shape:
             label = first.get("label") or "face"
             if label != "face":
                 attributes.setdefault("label", label)
-            if first.get("occluded") == "1" and (kind == "skeleton" or self._scheme.count > 1):
+            if first.get("occluded") == "1":
                 attributes.setdefault("occluded", True)
         landmarks = np.full((self._scheme.count, 2), np.nan, np.float32)
         labelled = visibility != NOT_LABELLED
@@ -170,7 +178,7 @@ class ShapesOfImage:
 
     def _single_points(self, shapes: list[Any]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         names = [shape.get("label") or "" for shape in shapes]
-        if not _group(shapes[0]) and len(set(names)) < len(names):
+        if not group_of(shapes[0]) and len(set(names)) < len(names):
             what = f"{len(names)} single points without group_id, and labels that repeat"
             raise _UnusableError("ungrouped_points", what)
         return self._placed(shapes, self._order(names, complete=False))
@@ -212,77 +220,16 @@ class ShapesOfImage:
 
     def _numbered(self, names: list[str]) -> dict[str, int]:
         count = self._scheme.count
-        known = {int(name) for name in {*names, *self._labels.names} if _numbers([name])}
-        if 0 not in known and count not in known:
+        known = {int(name) for name in names}
+        declared = self._labels.numbers
+        if not {0, count} & known and not {0, count} & declared:
             what = f"numbers {names[0]} …, among them neither 0 nor {count}: their start is open"
             raise _UnusableError("unknown_point", what)
-        first = 0 if 0 in known else 1
+        first = 0 if 0 in known | declared & {0} else 1
         return {name: int(name) - first for name in names if first <= int(name) < first + count}
 
-    def _join_boxes(self, faces: list[ShapeFace], groups: set[str]) -> list[ShapeFace]:
-        """Give every face its box; what is returned are the boxes of no face, as faults."""
-        faults: list[ShapeFace] = []
-        boxes: list[tuple[Any, str, NDArray[np.float64]]] = []
-        for element in self._image.iterchildren("{*}box"):
-            edges = [number_in(element.get(edge)) for edge in _EDGES]
-            values = np.array([np.nan if edge is None else edge for edge in edges])
-            with np.errstate(over="ignore"):
-                sides = (values[2:] - values[:2]).astype(np.float32)
-            if np.isfinite(values).all() and (sides > 0).all() and np.isfinite(sides).all():
-                boxes.append((element, _group(element), values))
-            else:
-                said = ", ".join(f"{edge} {(element.get(edge) or '')[:20]!r}" for edge in _EDGES)
-                faults.append(ShapeFace("box", fault=("bad_box", said + ", expected a positive size")))
-        grouped: dict[str, list[int]] = {}
-        for i, (_, group, _) in enumerate(boxes):
-            grouped.setdefault(group, []).append(i)
-        members = Counter(face.group for face in faces)
-        free = grouped.get("", [])
-        joined: list[tuple[ShapeFace, int]] = []
-        known = set(groups - {""})
-        for face in faces:
-            if face.group:
-                candidates = grouped.get(face.group, [])
-                if len(candidates) == 1 and members[face.group] == 1:
-                    joined.append((face, candidates[0]))
-            else:
-                holding = [i for i in free if _holds_most(boxes[i][2], face)]
-                if len(holding) == 1:
-                    joined.append((face, holding[0]))
-        claims = Counter(i for _, i in joined)
-        for face, i in joined:
-            if claims[i] == 1:
-                self._join(face, boxes[i][0], boxes[i][2])
-        for i, (_, group, _) in enumerate(boxes):
-            if claims[i] == 0 and not (group and group in known):
-                faults.append(ShapeFace("box", fault=("box_without_points", self._why_free(i, boxes, faces))))
-            elif claims[i] != 1:
-                what = f"the box with group_id {group!r} could be that of several faces"
-                faults.append(ShapeFace("box", fault=("box_without_points", what)))
-        return faults
 
-    def _why_free(self, i: int, boxes: list[tuple[Any, str, NDArray[np.float64]]], faces: Any) -> str:
-        element, group, edges = boxes[i]
-        inside = any(not face.group and _holds_most(edges, face) for face in faces)
-        reason = "one of several boxes around one face" if inside and not group else "no points belong to it"
-        return f"a box {(element.get('label') or '')[:40]!r}: {reason}"
-
-    def _join(self, face: ShapeFace, element: Any, edges: NDArray[np.float64]) -> None:
-        face.box = np.concatenate([edges[:2], edges[2:] - edges[:2]]).astype(np.float32)
-        face.box_source = "detector" if element.get("source") == "auto" else "annotated"
-        face.attributes = self._labels.attributes(element) | face.attributes
-        rotation = number_in(element.get("rotation"))
-        if rotation:
-            face.attributes.setdefault("rotation", rotation)
-
-
-def _holds_most(edges: NDArray[np.float64], face: ShapeFace) -> bool:
-    points = face.landmarks[face.visibility != NOT_LABELLED].astype(np.float64) + CORNER
-    inside = ((points >= edges[:2]) & (points <= edges[2:])).all(axis=1)
-    return bool(2 * inside.sum() > len(points))
-
-
-def _group(element: Any) -> str:
+def group_of(element: Any) -> str:
     group = (element.get("group_id") or "").strip()
     return "" if group == "0" else group
 

@@ -196,7 +196,7 @@ def test_pictures_lie_in_images(tmp_path):
         (BOX.format(5, 5, 5, 9, ""), "bad_box", "xtl '5'"),
         (BOX.format(5, 5, "", 9, ""), "bad_box", "xbr ''"),
         (BOX.format("-3e38", 5, "3e38", 9, ""), "bad_box", "3e38"),
-        (BOX.format(5, 5, 9, 9, ""), "box_without_points", "no points belong to it"),
+        (BOX.format(5, 5, 9, 9, ""), "box_without_points", "no points"),
     ],
 )
 def test_bad_shapes_skip_their_face_only(tmp_path, shape, reason, what):
@@ -277,6 +277,22 @@ def test_the_scheme_follows_from_names_or_number(tmp_path):
 def test_memory_stays_flat_and_a_huge_picture_is_one_skip(tmp_path):
     long = image(SHAPE.format("") * 110_000) + image(SHAPE.format(""))
     assert reasons(read(tmp_path, HEAD + long + FOOT)) == ["image_too_long", "face"]
+
+
+def test_a_crowd_of_boxes_ends_soon(tmp_path):
+    start = time.perf_counter()
+    boxes = BOX.format(0, 0, 20, 30, "") * 20_000
+    groups = "".join(singles("0", f' group_id="{i}"') for i in range(1, 30_000))
+    found = read(tmp_path, HEAD + image(SHAPE.format("") * 600 + boxes) + image(groups) + FOOT)
+    assert len(found) == 600 + 20_000 + 29_999
+    assert time.perf_counter() - start < 5
+    (skip,) = read(tmp_path, HEAD + image(groups) + FOOT, scheme=get_scheme("points9999"))
+    assert skip.reason == "image_too_long"
+
+
+def test_a_single_point_gives_its_face_no_label(tmp_path):
+    (face,) = read(tmp_path, HEAD + image(singles("0", ' group_id="1"')) + FOOT)
+    assert (face.visibility.tolist(), face.attributes) == ([2, 0, 0, 0, 0], {})
 
 
 def test_mutated_files_end_in_faces_skips_or_errors(tmp_path):
