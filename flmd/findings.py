@@ -22,7 +22,14 @@ KINDS = {
     "crop_blank": "a crop is one single level: was it ever written?",
     "crop_misplaced": "the matrix to the crop does not follow from the box",
     "duplicate_face": "the same points of the same picture occur again",
+    "image_damaged": "a picture cannot be decoded",
+    "image_empty": "a picture has no bytes",
+    "image_missing": "a picture is not there",
     "image_size_differs": "the annotation says another size than the picture has",
+    "image_too_large": "a picture announces too many pixels",
+    "image_truncated": "a picture ends early",
+    "image_unknown": "a file is not a picture",
+    "image_unreadable": "a picture cannot be read",
     "no_landmarks": "not one point is labelled",
     "not_finite": "a coordinate is infinite",
     "points_outside_image": "points lie outside the picture",
@@ -97,7 +104,7 @@ class Findings:
         rows: list[str] = []
         for label, kinds in (("finding", self.findings), ("note", self.notes)):
             for kind, found in sorted(kinds.items()):
-                meaning = KINDS.get(kind) or NOTES.get(kind) or "skipped by the reader"
+                meaning = KINDS.get(kind) or NOTES.get(kind) or "a face the reader skipped"
                 rows.append(f"{label}  {kind}  {found.count}  ({meaning})")
                 rows += [f"    {place}" for place in found.first]
                 if found.count > len(found.first) > 0:
