@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from flmd.errors import InputError
 
-LARGEST_ITEM = 16 << 20  # characters of one item; a decoded item takes up to 30 times its text in memory
+LARGEST_ITEM = 8 << 20  # characters of one item, which decoded takes up to 40 times as many bytes
 _CHUNK = 1 << 18
 _TAIL = 16  # an error this near to the end of the text may be one of text that is still to come
 _NUMBER_TAIL = 4  # "12" may go on as "12.5" and "1" as "1e+5"
@@ -181,7 +181,7 @@ class JsonStream:
     def _more(self) -> bool:
         """Read on, twice as much as is kept, so that a long item is decoded a few times only."""
         kept = len(self._text) - self._at
-        return not self._ended and self._decode_more(b"", max(_CHUNK, 2 * kept))
+        return not self._ended and self._decode_more(b"", max(_CHUNK, min(2 * kept, LARGEST_ITEM - kept)))
 
     def _decode_more(self, data: bytes, size: int) -> bool:
         """Drop what was read and append what follows; False, with nothing dropped, at the end."""
