@@ -136,7 +136,11 @@ def write_page(found: Audit, store: FaceStore, target: Path, *, most: int = 40) 
         found.shared_pictures, of_shared, False)  # fmt: skip
     for kind, title, about in (
         ("exact", "Copies of a file", "Different names, the same bytes."),
-        ("near", "Nearly the same picture", "The same pixels but for encoding, shift, size or brightness."),
+        (
+            "near",
+            "Nearly the same picture",
+            "Copies but for encoding, shift, size or brightness; also neighbouring frames of a video.",
+        ),
         ("mirrored", "Mirrored twins", "One is the other mirrored left to right, found by pixels."),
     ):
         for across, where in ((True, "across splits"), (False, "within a split")):

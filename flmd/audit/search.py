@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 BLOCK = 2048
-MOST_EACH = 24  # matches kept of one face: frames of a long video are all alike
+MOST_EACH = 48  # matches kept of one face: frames of a long video are all alike
 
 
 def alike(
