@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export NO_ALBUMENTATIONS_UPDATE := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test lint format bench fuzz clean
+.PHONY: help setup repro recipes test lint format bench fuzz clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -23,6 +23,9 @@ $(STAMP): pyproject.toml constraints.txt
 repro: $(STAMP)  ## run the whole pipeline and print the metrics
 	dvc repro
 	@python pipeline/show.py
+
+recipes: $(STAMP)  ## queue every recipe as a DVC experiment; `dvc queue start` runs them
+	flmd recipe queue
 
 test: $(STAMP)  ## run the tests
 	python -m pytest

@@ -30,7 +30,7 @@ class ResNet152(TorchvisionFeatures):
         channels: Literal[1, 3] = 3,
         input_size: Annotated[int, Field(ge=32)] = 224,
         pretrained: str = "none",
-        dropout: Share = 0.2,
+        dropout: Share = 0.4,
         freeze: bool = False,
     ) -> None:
         network = torchvision.models.resnet152()

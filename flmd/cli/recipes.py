@@ -1,0 +1,76 @@
+"""`flmd recipe`: list, show, apply and queue recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Named settings of whole systems.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As `flmd recipe list` has it.")]
+Folder = Annotated[
+    Path | None, typer.Option("--recipes", help="Folder of recipes; the project's, else flmd's own.")
+]
+ParamsFile = Annotated[Path, typer.Option("--params", help="The settings to change.")]
+
+
+@app.command("list")
+def list_(folder: Folder = None) -> None:
+    """List the recipes there are.
+
+    Example: flmd recipe list
+    """
+    from flmd import recipes
+
+    where = folder or recipes.folder()
+    found = [recipes.load(name, where) for name in recipes.names(where)]
+    width = max((len(recipe.name) for recipe in found), default=0)
+    for recipe in found:
+        summary = " ".join(recipe.about.partition("\n\n")[0].split())
+        typer.echo(f"{recipe.name:<{width}}  {summary}")
+
+
+@app.command()
+def show(name: Name, folder: Folder = None) -> None:
+    """Print a recipe with its comments.
+
+    Example: flmd recipe show cnn6-youtube
+    """
+    from flmd import recipes
+
+    typer.echo(recipes.load(name, folder or recipes.folder()).text, nl=False)
+
+
+@app.command()
+def apply(name: Name, params_file: ParamsFile = Path("params.yaml"), folder: Folder = None) -> None:
+    """Merge a recipe into params.yaml, comments kept, and print what changed.
+
+    Example: flmd recipe apply cnn6-youtube && dvc repro
+    """
+    from flmd import recipes
+
+    changes = recipes.apply(recipes.load(name, folder or recipes.folder()), params_file)
+    for change in changes:
+        typer.echo(str(change))
+    if not changes:
+        typer.echo("nothing changed")
+
+
+@app.command()
+def queue(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="All by default.")] = None,
+    params_file: ParamsFile = Path("params.yaml"),
+    folder: Folder = None,
+) -> None:
+    """Queue recipes as DVC experiments; `dvc queue start` runs them. params.yaml stays as it is.
+
+    Example: flmd recipe queue && dvc queue start
+    """
+    from flmd import recipes
+
+    where = folder or recipes.folder()
+    wanted = [recipes.load(name, where) for name in names or recipes.names(where)]
+    for recipe in recipes.queue(wanted, params_file):
+        typer.echo(f"queued {recipe.name}")
