@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 from flmd.errors import FlmdError, InputError
 from flmd.face import Face
 from flmd.formats.cvat import Cvat
+from flmd.formats.dlib_xml import DlibXml
 from flmd.schemes import IBUG68, get_scheme
 from flmd.tree import open_tree
 from tests.formats.random_faces import image_names, make_face, same_points
@@ -426,3 +427,16 @@ def test_a_failed_write_leaves_nothing(tmp_path, target):
     with pytest.raises(KeyboardInterrupt):
         CVAT.write(stops(), tmp_path / target, FIVE)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_real_faces_come_back(shared_data, tmp_path):
+    dlib = DlibXml()
+    with open_tree(shared_data / "dlib_faces") as tree:
+        given = [f for f in dlib.read(tree, IBUG68, dlib.detect(tree).files) if isinstance(f, Face)]
+    assert not CVAT.write(given, tmp_path / "out", IBUG68).lost
+    with open_tree(tmp_path / "out") as tree:
+        found = list(CVAT.read(tree, IBUG68, CVAT.detect(tree).files))
+    for a, b in zip(given, found, strict=True):
+        assert same_points(a, b)
+        assert (a.image, a.split, a.subject, a.attributes) == (b.image, b.split, b.subject, b.attributes)
+        assert a.box.tolist() == b.box.tolist()

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from flmd.errors import FlmdError, InputError
+from flmd.face import Face
+from flmd.formats.dlib_xml import DlibXml
 from flmd.formats.mapped_csv import MappedCsv
 from flmd.formats.yaml_file import read_yaml
 from flmd.schemes import IBUG68, get_scheme
@@ -414,3 +416,16 @@ def test_a_failed_write_leaves_nothing(tmp_path, target):
     with pytest.raises(KeyboardInterrupt):
         CSV.write(stops(), tmp_path / target, TWO)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_real_faces_come_back(shared_data, tmp_path):
+    dlib = DlibXml()
+    with open_tree(shared_data / "dlib_faces") as tree:
+        given = [f for f in dlib.read(tree, IBUG68, dlib.detect(tree).files) if isinstance(f, Face)]
+    assert not CSV.write(given, tmp_path / "out", IBUG68).lost
+    with open_tree(tmp_path / "out") as tree:
+        found = list(CSV.read(tree, IBUG68, CSV.detect(tree).files))
+    for a, b in zip(given, found, strict=True):
+        assert same_points(a, b)
+        assert (a.image, a.split, a.subject, a.attributes) == (b.image, b.split, b.subject, b.attributes)
+        assert a.box.tolist() == b.box.tolist()
