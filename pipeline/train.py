@@ -11,19 +11,23 @@ from flmd import arrays, errors, params, provenance, training
 def main() -> None:
     """Write data/model/best.pt and last.pt, and the curves in reports/training."""
     settings = params.load()
-    source = Path("data/arrays.h5")
+    source, weights = Path("data/arrays.h5"), Path("data/pretrained.pt")
+    start_from = {} if settings.train.pretrained == "none" else {"pretrained": str(weights)}
     with arrays.TrainingArrays(source) as data:
         result = training.fit(
             data.split("train", settings.train.datasets),
             data.split("val", settings.train.datasets),
-            settings.train,
+            settings.train.model_copy(update=start_from),
             scheme=data.scheme,
             seed=settings.seed,
             crop=data.crop,
             out=Path("data/model"),
             resume_dir=Path("data/.resume"),
             curves=Path("reports/training"),
-            made_from=provenance.made_from([source], {"train": settings.train, "seed": settings.seed}),
+            made_from=provenance.made_from(
+                [source, weights] if start_from else [source],
+                {"train": settings.train, "seed": settings.seed},
+            ),
         )
     print(f"best epoch {result.best_epoch}, validation loss {result.best_val:.6g}")
 

@@ -40,14 +40,16 @@ def train(
 
     Example: flmd train data/faces.h5 --out runs/first
     """
-    from flmd import arrays, augment_store, params, provenance, training
+    from flmd import arrays, augment_store, params, provenance, training, weights
     from flmd.store import FaceStore
 
     settings = params.load(params_file)
     if (out / "best.pt").exists() and not overwrite:
         raise ParamsError("holds a model already", where=str(out), hint="add --overwrite to replace it")
     used = {"augment": settings.augment, "train": settings.train, "seed": settings.seed}
-    made_from = provenance.made_from([store], used)
+    pretrained = settings.train.pretrained
+    files = [] if pretrained in (weights.NONE, weights.IMAGENET) else [weights.file_of(pretrained)]
+    made_from = provenance.made_from([store, *files], used)
     source = out / "arrays.h5"
     with FaceStore(store) as faces:
         if not _made_alike(source, made_from):

@@ -32,7 +32,9 @@ def load_pretrained(network: str, module: nn.Module, pretrained: str, imagenet: 
     path = imagenet_file(network, imagenet) if pretrained == "imagenet" else Path(pretrained)
     if not path.is_file():
         raise ParamsError(
-            f"pretrained weights {pretrained!r}: no such file", expected="none, imagenet or a weights file"
+            f"pretrained weights {pretrained!r}: no such file",
+            expected="none, imagenet or a weights file",
+            hint="put the file there, or set train.pretrained: none",
         )
     try:
         weights: object = torch.load(path, map_location="cpu", weights_only=True)
@@ -63,6 +65,6 @@ def imagenet_file(network: str, imagenet: WeightsEnum) -> Path:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ParamsError(
             f"network {network}: ImageNet weights cannot be fetched from {imagenet.url} ({reason})",
-            hint=f"put the file at {path}, or set train.pretrained to its path, or to none",
+            hint=f"put the file at {path}, or one into data/weights, or set train.pretrained: none",
         ) from None
     return path

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torchvision
 from pydantic import Field
 from torch import nn
+from torchvision.models import WeightsEnum
 
 from flmd.models.pretrained import load_pretrained
 from flmd.models.torchvision_features import TorchvisionFeatures
@@ -23,6 +24,8 @@ class ResNet152(TorchvisionFeatures):
     dropout : in the head. freeze : train the head only.
     """
 
+    imagenet: ClassVar[WeightsEnum] = torchvision.models.ResNet152_Weights.IMAGENET1K_V1
+
     def __init__(
         self,
         *,
@@ -34,7 +37,7 @@ class ResNet152(TorchvisionFeatures):
         freeze: bool = False,
     ) -> None:
         network = torchvision.models.resnet152()
-        load_pretrained("resnet152", network, pretrained, torchvision.models.ResNet152_Weights.IMAGENET1K_V1)
+        load_pretrained("resnet152", network, pretrained, self.imagenet)
         outputs: int = network.fc.in_features
         network.fc = nn.Identity()
         super().__init__(network, outputs, points=points, channels=channels, dropout=dropout, freeze=freeze)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torchvision
 from pydantic import Field
+from torchvision.models import WeightsEnum
 
 from flmd.models.pretrained import load_pretrained
 from flmd.models.torchvision_features import TorchvisionFeatures
@@ -24,6 +25,8 @@ class Vgg19(TorchvisionFeatures):
     dropout : in the head. freeze : train the head only.
     """
 
+    imagenet: ClassVar[WeightsEnum] = torchvision.models.VGG19_Weights.IMAGENET1K_V1
+
     def __init__(
         self,
         *,
@@ -35,7 +38,7 @@ class Vgg19(TorchvisionFeatures):
         freeze: bool = False,
     ) -> None:
         network = torchvision.models.vgg19()
-        load_pretrained("vgg19", network, pretrained, torchvision.models.VGG19_Weights.IMAGENET1K_V1)
+        load_pretrained("vgg19", network, pretrained, self.imagenet)
         super().__init__(
             network.features,
             512 * (input_size // 32) ** 2,

@@ -15,7 +15,17 @@ from typing import Any
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("flmd", "pipeline", "dvc.yaml", "params.yaml", ".dvcignore", "data/.gitignore", "reports/.gitignore")
+CODE = (
+    "flmd",
+    "pipeline",
+    "recipes",
+    "data/weights/README.md",
+    "dvc.yaml",
+    "params.yaml",
+    ".dvcignore",
+    "data/.gitignore",
+    "reports/.gitignore",
+)
 SMALL: dict[str, Any] = {
     "datasets.ibug300w.sample_faces": 40,
     "datasets.youtube_faces.sample_faces": 30,
