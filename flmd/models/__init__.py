@@ -9,13 +9,14 @@ A new one is a new file and a line in ``NETWORKS``.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flmd import options as _options
 from flmd.errors import ParamsError
 
 if TYPE_CHECKING:
     from torch import nn
+    from torchvision.models import WeightsEnum
 
 NETWORKS = {
     "cnn2": "flmd.models.cnn2:Cnn2",
@@ -61,8 +62,8 @@ def build(
     ParamsError : unknown network or option (names the nearest), a value out of range, an input too
         small for the network, pretrained weights that cannot be had.
     """
-    module, _, attribute = _options.look_up("network", name, NETWORKS).partition(":")
-    factory = getattr(importlib.import_module(module), attribute)
+    factory = _factory(name)
+    check_pretrained(name, pretrained)
     given: dict[str, object] = {"points": points, **options}
     if channels is not None:
         given["channels"] = channels
@@ -70,10 +71,25 @@ def build(
         given["input_size"] = input_size
     if "pretrained" in _options.known_options(factory):
         given["pretrained"] = pretrained
-    elif pretrained != "none":
+    network: nn.Module = factory(**_options.check("network", name, factory, given))
+    return network
+
+
+def check_pretrained(name: str, pretrained: str) -> None:
+    """ParamsError when a network is to start from weights and takes none."""
+    if pretrained != "none" and "pretrained" not in _options.known_options(_factory(name)):
         raise ParamsError(
             f"network {name} has no pretrained weights (pretrained is {pretrained!r})",
             hint="set train.pretrained: none",
         )
-    network: nn.Module = factory(**_options.check("network", name, factory, given))
-    return network
+
+
+def imagenet_of(name: str) -> WeightsEnum:
+    """torchvision's weights that "imagenet" stands for, of a network that takes some."""
+    weights: WeightsEnum = _factory(name).imagenet
+    return weights
+
+
+def _factory(name: str) -> Any:
+    module, _, attribute = _options.look_up("network", name, NETWORKS).partition(":")
+    return getattr(importlib.import_module(module), attribute)
