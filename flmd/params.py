@@ -97,7 +97,7 @@ class TrainParams(_Section):
     datasets: list[str] = Field(min_length=1)
     network: str
     network_options: dict[str, Option] = Field(default_factory=dict)
-    pretrained: str = Field(default="none", description="none, imagenet, or the path of a weights file")
+    pretrained: str = Field(default="none", description="none, imagenet or a file in data/weights")
     pixel_mean: float | list[float] = Field(default=0.5, description="of pixels in 0..1, subtracted")
     pixel_std: float | list[float] = Field(default=0.5, description="of pixels in 0..1, divided by")
     points_offset: float = Field(default=0.5, description="in units of the input's side, subtracted")
@@ -145,6 +145,11 @@ class Params(_Section):
             )
         if self.augment.color == "rgb" and self.convert.color == "grey":
             raise ValueError("augment.color: rgb needs colour crops; set convert.color: rgb")
+        if self.train.pretrained == "none" and self.train.network_options.get("freeze"):
+            raise ValueError(
+                "train.network_options.freeze: true would keep weights drawn at random (train.pretrained is "
+                "none); set it to false, or set train.pretrained"
+            )
         need = self.augment.reach()
         if need > self.convert.margin + 1e-9:
             raise ValueError(

@@ -176,6 +176,7 @@ def test_comments_below_a_replaced_block_stay(tmp_path: Path) -> None:
         ("about: x\ntrain: {lr: -1}\n", "train.lr is -1; expected greater than 0"),
         ("about: x\ndatasets: {wflw: {split: subject}}\n", "'datasets.wflw.source' is missing"),
         ("about: x\naugment: {padding: 9}\n", "convert.margin: 2.4 is too small"),
+        ("about: x\ntrain: {network_options: {freeze: true}}\n", "freeze: true would keep weights drawn"),
         ("about: x\ntrain: [1]\n", "train is \\[1\\]"),
         ("train: {lr: 1}\n", "odd.yaml: no 'about' text"),
         ("about: [\n", "odd.yaml:2: not valid YAML"),
