@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flmd.errors import InputError, ParamsError, one_line
+from flmd.formats.layout import move_onto
 from flmd.tree import is_address, pack_folder
 from flmd.tree.remote import file_system
 
@@ -83,7 +84,7 @@ def _move_all(beside: Path, target: Path) -> None:
     """Rename what was written into place: the target last, after the pictures and files beside it."""
     others = sorted(path for path in beside.iterdir() if path.name != target.name)
     for path in others:
-        _move(path, target.parent / path.name)
+        move_onto(path, target.parent / path.name)
     written = beside / target.name
     if not target.is_dir() or not written.is_dir():
         if target.is_dir():
@@ -97,15 +98,6 @@ def _move_all(beside: Path, target: Path) -> None:
     except BaseException:
         old.rename(target)
         raise
-
-
-def _move(source: Path, target: Path) -> None:
-    """Rename a file over another; the files of a folder one by one into one that is there."""
-    if source.is_dir() and not source.is_symlink() and target.is_dir():
-        for inside in sorted(source.iterdir()):
-            _move(inside, target / inside.name)
-    else:
-        source.replace(target)
 
 
 def _pack(folder: Path, target: Path, ending: str) -> None:

@@ -9,8 +9,12 @@ import typer
 
 from flmd import formats
 from flmd.cli import format_tables
+from flmd.cli.audit import audit_command
 from flmd.cli.common import main_for, print_version
 from flmd.cli.convert import convert_command, detect_command
+from flmd.cli.preview import preview_command
+from flmd.cli.store_tools import diff_command, merge_command, split_command, stats_command
+from flmd.cli.validate import validate_command
 from flmd.store import FaceStore
 
 app = typer.Typer(help="Annotated faces: formats, conversion, inspection.", no_args_is_help=True)
@@ -43,6 +47,13 @@ def list_formats(
 
 app.command("convert")(convert_command)
 app.command("detect")(detect_command)
+app.command("validate")(validate_command)
+app.command("stats")(stats_command)
+app.command("audit")(audit_command)
+app.command("diff")(diff_command)
+app.command("merge")(merge_command)
+app.command("split")(split_command)
+app.command("preview")(preview_command)
 
 
 @app.command()
@@ -66,25 +77,6 @@ def inspect(store: Annotated[Path, typer.Argument(metavar="STORE")]) -> None:
         typer.echo(f"subjects: {len(set(faces.texts('subject')))}")
         for key, value in faces.made_from.items():
             typer.echo(f"made from {key}: {value}")
-
-
-@app.command()
-def preview(
-    store: Annotated[Path, typer.Argument(metavar="STORE")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="PNG to write.")],
-    count: Annotated[int, typer.Option(help="How many faces.", min=1, max=400)] = 24,
-    seed: Annotated[int, typer.Option(help="Which faces.")] = 0,
-    numbers: Annotated[bool, typer.Option(help="Write the index beside each point.")] = False,
-) -> None:
-    """Draw a contact sheet of a store, with boxes and points.
-
-    Example: flmd-data preview data/faces.h5 -o sheet.png
-    """
-    from flmd.cli.preview import draw_sheet
-
-    with FaceStore(store) as faces:
-        drawn = draw_sheet(faces, output, count=count, seed=seed, numbers=numbers)
-    typer.echo(f"{output}: {drawn} faces")
 
 
 main = main_for(app, "flmd-data")

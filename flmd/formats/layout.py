@@ -132,20 +132,25 @@ def count_description_losses(report: WriteReport, face: Face, subject: str) -> N
 def whole_or_nothing(target: Path) -> Iterator[Path]:
     """A free path beside ``target`` for a file or folder, renamed onto it at the end; removed on failure.
 
-    Files of a new folder are renamed one by one into a folder that is there already.
+    Files of a new folder are renamed one by one into a folder that is there already, at any depth.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.parent / f".{target.name}.part.tmp.{os.getpid()}"
     _remove(scratch)
     try:
         yield scratch
-        if scratch.is_dir() and target.is_dir():
-            for file in sorted(scratch.iterdir()):
-                file.replace(target / file.name)
-        else:
-            scratch.replace(target)
+        move_onto(scratch, target)
     finally:
         _remove(scratch)
+
+
+def move_onto(source: Path, target: Path) -> None:
+    """Rename a file over another, or the files of a folder, at any depth, into one that is there already."""
+    if source.is_dir() and not source.is_symlink() and target.is_dir():
+        for inside in sorted(source.iterdir()):
+            move_onto(inside, target / inside.name)
+    else:
+        source.replace(target)
 
 
 def _remove(path: Path) -> None:

@@ -28,7 +28,7 @@ class W300Vw(Format):
     Reading
     -------
     A .pts file is a face. Its picture is ``<id>/vid/000001.png``, which is no file: ``pictures`` gives the
-    tree in which reading that name decodes the frame (``flmd.tree.video.VideoFrames``). A frame beyond the
+    tree in which reading that name decodes the frame (``video_frames.VideoFrames``). A frame beyond the
     video's end, or of a video that cannot be decoded, is found out there: an unreadable picture. The
     subject is ``<id>``, one person. The split is that of the deepest folder that says one. Other .pts files
     of the tree, and those without a video, are not read.
@@ -80,7 +80,7 @@ class W300Vw(Format):
 
     def pictures(self, tree: FileTree) -> FileTree:
         """The tree with every annotated frame as a picture; videos are opened when frames are read."""
-        from flmd.tree.video import VideoFrames
+        from flmd.formats.video_frames import VideoFrames
 
         found = ((name, _frame_of(tree, name)) for name in pts_names(tree))
         return VideoFrames(tree, {_picture(name): frame for name, frame in found if frame})

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NETWORKS = {
     "cnn2": "flmd.models.cnn2:Cnn2",
     "cnn6": "flmd.models.cnn6:Cnn6",
+    "integral": "flmd.models.integral:Integral",
     "naimishnet": "flmd.models.naimishnet:NaimishNet",
     "resnet152": "flmd.models.resnet152:ResNet152",
     "vgg19": "flmd.models.vgg19:Vgg19",

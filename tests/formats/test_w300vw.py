@@ -22,12 +22,12 @@ from flmd.crops import CropSettings, crop_image
 from flmd.errors import FlmdError, InputError
 from flmd.face import Face, Skipped
 from flmd.formats import Certainty
+from flmd.formats import video_frames as video_module
 from flmd.formats.pts import Pts
+from flmd.formats.video_frames import png_of
 from flmd.formats.w300vw import W300Vw
 from flmd.schemes import get_scheme
 from flmd.tree import FileTree, open_tree
-from flmd.tree import video as video_module
-from flmd.tree.video import png_of
 from tests.formats.random_faces import make_face
 
 VW = W300Vw()
