@@ -61,12 +61,14 @@ def drawn_faces(scheme_name: str, count: int = 3) -> list[Face]:
     faces = []
     for number in range(count):
         rng = np.random.default_rng(number)
-        landmarks = (48 + rng.normal(0, 14, (points, 2))).astype(np.float32)
+        landmarks = np.clip(48 + rng.normal(0, 14, (points, 2)), 2, 93).astype(np.float32)
+        visibility = visibility_of(landmarks)
+        visibility[number::3] = 1
         faces.append(
             Face(
                 image=f"pictures/p{number}.png",
                 landmarks=landmarks,
-                visibility=visibility_of(landmarks),
+                visibility=visibility,
                 box=np.array([20, 22, 50, 52], np.float32),
                 box_source="annotated",
                 subject=f"person{number}",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import posixpath
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,10 +20,12 @@ from flmd.formats.dlib_xml_lists import REQUIRED, find_lists
 from flmd.formats.dlib_xml_writer import FLAGS, NUMBERS, write
 from flmd.formats.layout import LARGEST, number_in, photo_of, resolve, split_of
 from flmd.formats.xml_stream import LARGEST_KEPT, XmlStream
-from flmd.schemes import Scheme
+from flmd.schemes import Scheme, scheme_of_count
+from flmd.schemes.base import MOST_POINTS
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
+PEEKED = 50  # boxes that say how many points a list has
 _BOX = ("left", "top", "width", "height")
 _IN_BOX = frozenset(_BOX)
 
@@ -78,6 +83,19 @@ class DlibXml(Format):
         """
         return find_lists(tree)
 
+    def scheme_in(self, tree: FileTree, files: tuple[str, ...]) -> str:
+        """By the number of parts that most of the first PEEKED boxes with parts have; ibug68 without any."""
+        counts: Counter[int] = Counter()
+        for name in files:
+            with contextlib.suppress(InputError), tree.open(name) as stream:
+                for count in itertools.islice(
+                    _part_counts(stream, tree.where(name)), PEEKED - counts.total()
+                ):
+                    counts[count] += 1
+            if counts.total() >= PEEKED:
+                break
+        return scheme_of_count(min(counts.most_common(1)[0][0], MOST_POINTS)) if counts else "ibug68"
+
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield the faces of every file in order, in bounded memory; see the class for what is skipped."""
         for name in files:
@@ -89,6 +107,16 @@ class DlibXml(Format):
     ) -> WriteReport:
         """Write an ``.xml`` file or a folder of them; see the class for what is lost."""
         return write(faces, target, scheme)
+
+
+def _part_counts(stream: BinaryIO, where: str) -> Iterator[int]:
+    """How many differently named parts each box has, of those that have any."""
+    xml = XmlStream(stream, where, ("box",))
+    for event, _, element in xml:
+        if event == "start":
+            xml.keep(element)
+        elif count := len({part.get("name") for part in element.iter("{*}part")}):
+            yield count
 
 
 class _UnusableError(Exception):

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 _NOT_PLACED = -1.0
 _FEWEST = 4
-_TORN = 3.0
+_TORN = 1.5
 
 
 def has_merl_rav_signs(points: NDArray[np.float64]) -> bool:
@@ -17,8 +17,8 @@ def has_merl_rav_signs(points: NDArray[np.float64]) -> bool:
 
     - two points are at ``-1 -1`` exactly: landmarks of a face do not coincide to the last digit elsewhere;
     - each point has both coordinates positive or both negative, and without the signs the points take up
-      less than a third of the room that they take up with them (diagonals of the bounding boxes). A face
-      over the picture's corner loses at most about half of its own when its points are folded so.
+      less than two thirds of the room that they take up with them (diagonals of the bounding boxes). A
+      plain face over the picture's top-left corner would have points that are outside on one side only.
 
     A face of MERL-RAV close to the picture's corner may bear neither.
     """
