@@ -1,0 +1,285 @@
+"""``python -m benchmarks.accuracy``: trains and measures what our models are compared with.
+
+    python -m benchmarks.accuracy dlib faces.h5 --pictures TREE --out reports/accuracy
+    python -m benchmarks.accuracy mean-shape faces.h5 --out reports/accuracy
+    python -m benchmarks.accuracy naive faces.h5 --pictures TREE --out reports/accuracy
+    python -m benchmarks.accuracy model faces.h5 --model best.pt --name fast --out reports/accuracy
+    python -m benchmarks.accuracy latency faces.h5 --model best.pt --predictor reports/accuracy/dlib.dat
+    python -m benchmarks.accuracy table reports/accuracy
+
+Each but the last two appends a row to ``results.jsonl`` in the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.accuracy import cost, results
+from benchmarks.accuracy.pictures import shown
+from benchmarks.accuracy.results import Row
+from flmd import checkpoint, evaluation, metrics
+from flmd.errors import FlmdError, StoreError
+from flmd.evaluate_store import mean_shapes, predict_rows, test_faces
+from flmd.store import FaceStore
+
+TIMED = 200  # faces
+
+
+def main() -> None:
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    chosen = _arguments()
+    try:
+        chosen.run(chosen)
+    except FlmdError as error:
+        raise SystemExit(str(error)) from None
+
+
+def train_dlib(chosen: argparse.Namespace) -> None:
+    from benchmarks.accuracy import shape_predictor
+
+    with FaceStore(chosen.store) as store:
+        rows = _rows(store, chosen.splits, chosen.limit)
+        settings = shape_predictor.options(chosen.seed, chosen.cascades, chosen.trees)
+        start = time.perf_counter()
+        predictor, faces, left_out = shape_predictor.train(
+            shown(store, rows, chosen.pictures), store.scheme, settings, mirror=chosen.mirror
+        )
+        seconds = time.perf_counter() - start
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        predictor.save(str(chosen.out / "dlib.dat"))
+        test = _rows(store, ["test"], chosen.limit)
+        predicted = shape_predictor.predict(predictor, shown(store, test, chosen.pictures))
+        calls = shape_predictor.calls(predictor, list(shown(store, test[:TIMED], chosen.pictures)))
+        twins = " with their mirrored twins" if chosen.mirror else ""
+        ran = (
+            f"{faces} faces ({'+'.join(chosen.splits)}{twins}; {left_out} left out), "
+            f"{settings.cascade_depth} cascades of {settings.num_trees_per_cascade_level} trees of depth "
+            f"{settings.tree_depth}, oversampling {settings.oversampling_amount}, {_source(chosen)}"
+        )
+        _finish(
+            chosen,
+            store,
+            test,
+            predicted,
+            ran=ran,
+            seconds=seconds,
+            parameters=shape_predictor.parameters(settings, store.scheme.count),
+            bytes=(chosen.out / "dlib.dat").stat().st_size,
+            latency=cost.latency(calls),
+            versions={"dlib": version("dlib-bin")},
+        )
+
+
+def mean_shape(chosen: argparse.Namespace) -> None:
+    with FaceStore(chosen.store) as store:
+        rows = _rows(store, ["test"], chosen.limit)
+        shapes = mean_shapes(store)
+        boxes = store.numbers("box", rows)
+        predicted = np.full((len(rows), store.scheme.count, 2), np.nan, np.float32)
+        datasets = np.array(store.texts("dataset", rows))
+        for name, shape in shapes.items():
+            here = datasets == name
+            predicted[here] = metrics.place_mean_shape(shape, boxes[here])
+        ran = f"the mean of {len(store.rows_where(split='train'))} training faces laid into each box"
+        parameters = sum(shape.size for shape in shapes.values())
+        _finish(chosen, store, rows, predicted, ran=ran, seconds=None, parameters=parameters)
+
+
+def naive(chosen: argparse.Namespace) -> None:
+    from benchmarks.accuracy import naive as student
+
+    torch.set_num_threads(chosen.threads)
+    with FaceStore(chosen.store) as store:
+        train = student.Faces(
+            shown(store, _rows(store, ["train"], chosen.limit), chosen.pictures), chosen.size
+        )
+        val = student.Faces(shown(store, _rows(store, ["val"], chosen.limit), chosen.pictures), chosen.size)
+        start = time.perf_counter()
+        model, epoch = student.train(
+            train, val, chosen.network, store.scheme.count, chosen.epochs, seed=chosen.seed
+        )
+        seconds = time.perf_counter() - start
+        rows = _rows(store, ["test"], chosen.limit)
+        predicted = student.predict(model, shown(store, rows, chosen.pictures), chosen.size)
+        example = torch.zeros(1, 1, chosen.size, chosen.size)
+        ran = (
+            f"{chosen.network} at {chosen.size} px, boxes squashed to a square, no augmentation, "
+            f"{len(train)} faces, {chosen.epochs} epochs, the best of {len(val)} validation faces "
+            f"(epoch {epoch}); {_source(chosen)}"
+        )
+        parameters = cost.parameters(model)
+        _finish(
+            chosen,
+            store,
+            rows,
+            predicted,
+            ran=ran,
+            seconds=seconds,
+            parameters=parameters,
+            flops=cost.flops(model, example),
+            bytes=4 * parameters,
+            latency=cost.latency(cost.network_calls(model, example, TIMED)),
+            versions={"torch": torch.__version__},
+        )
+
+
+def model(chosen: argparse.Namespace) -> None:
+    network, info = checkpoint.load_model(chosen.model)
+    example = _example(info)
+    with FaceStore(chosen.store) as store:
+        rows = _rows(store, ["test"], chosen.limit)
+        predicted = predict_rows(store, rows, network, info, "cpu")
+        params: dict[str, Any] = dict(info.made_from.get("params", {}))
+        ran = f"{info.network} at {info.normalisation.input_size} px, best of its epochs: {info.epoch}"
+        epochs = dict(params.get("train", {})).get("epochs")
+        ran += f", of {epochs}" if epochs else ""
+        _finish(
+            chosen,
+            store,
+            rows,
+            predicted,
+            ran=ran,
+            seconds=None,
+            seed=int(params.get("seed", chosen.seed)),
+            parameters=cost.parameters(network),
+            flops=cost.flops(network, example),
+            bytes=chosen.model.stat().st_size,
+            latency=cost.latency(cost.network_calls(network, example, TIMED)),
+            versions={"torch": torch.__version__},
+        )
+
+
+def latency(chosen: argparse.Namespace) -> None:
+    """Networks and dlib in turns, so that what else the machine does meets all of them."""
+    calls: dict[str, list[Any]] = {}
+    for path in chosen.model:
+        network, info = checkpoint.load_model(path)
+        example = _example(info)
+        calls[str(path)] = cost.network_calls(network, example, TIMED)
+        million = cost.flops(network, example) / 1e6
+        print(f"{path}: {cost.parameters(network):,} parameters, {million:.1f} MFLOPs")
+    if chosen.predictor:
+        import dlib
+
+        from benchmarks.accuracy import shape_predictor
+
+        with FaceStore(chosen.store) as store:
+            faces = list(shown(store, _rows(store, ["test"], TIMED), chosen.pictures))
+        predictor = dlib.shape_predictor(str(chosen.predictor))
+        calls[str(chosen.predictor)] = shape_predictor.calls(predictor, faces)
+    for turn in range(chosen.rounds):
+        for name, timed in calls.items():
+            took = cost.latency(timed)
+            print(
+                f"{turn + 1}/{chosen.rounds} {name}: median {took['median']:.3f} ms, "
+                f"p95 {took['p95']:.3f} ms, {took['calls']} calls, load {took['load']:.2f}",
+                flush=True,
+            )
+
+
+def table(chosen: argparse.Namespace) -> None:
+    print(results.markdown(results.read(chosen.folders)), end="")
+
+
+def _rows(store: FaceStore, splits: list[str], limit: int | None) -> NDArray[np.intp]:
+    """Of these splits, in the store's order; the first ``limit`` of each."""
+    found = np.sort(np.concatenate([store.rows_where(split=split)[:limit] for split in splits]))
+    if not len(found):
+        raise StoreError(f"no face has split {' or '.join(splits)}", where=str(store.path))
+    return found
+
+
+def _example(info: checkpoint.ModelInfo) -> torch.Tensor:
+    return torch.zeros(1, info.channels, info.normalisation.input_size, info.normalisation.input_size)
+
+
+def _source(chosen: argparse.Namespace) -> str:
+    return "whole pictures" if chosen.pictures else "enlarged crops of the store"
+
+
+def _finish(
+    chosen: argparse.Namespace,
+    store: FaceStore,
+    rows: NDArray[np.intp],
+    predicted: NDArray[np.float32],
+    *,
+    seed: int | None = None,
+    **made: Any,
+) -> None:
+    faces = test_faces(store, rows)
+    measured = evaluation.measure(
+        faces, predicted, mean_shapes(store), store.scheme, chosen.normaliser, chosen.threshold
+    )
+    row = Row(
+        system=chosen.name,
+        store=chosen.store.name,
+        test_faces=results.digest_of(faces),
+        command=shlex.join(["python", "-m", "benchmarks.accuracy", *sys.argv[1:]]),
+        seed=chosen.seed if seed is None else seed,
+        metrics=measured.metrics,
+        settings=measured.settings,
+        regions=results.regions_of(measured),
+        **made,
+    )
+    path = results.append(row, chosen.out)
+    print(results.markdown([row]))
+    print(f"added to {path}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        run: Any, name: str, help: str, system: str | None, pictures: bool
+    ) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=help, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        one.set_defaults(run=run)
+        if name == "table":
+            return one
+        one.add_argument("store", type=Path, help="a face store, from `flmd-data convert`")
+        if pictures:
+            one.add_argument("--pictures", type=Path, help="tree of the pictures; without, the store's crops")
+        if system is not None:
+            one.add_argument("--out", type=Path, required=True, help="folder for results.jsonl")
+            one.add_argument("--name", default=system, help="of the system, in the tables")
+            one.add_argument("--seed", type=int, default=7, help="of the training")
+            one.add_argument("--limit", type=int, help="of each split the first so many faces: a trial")
+            one.add_argument("--normaliser", default="inter_ocular", choices=metrics.NORMALISERS)
+            one.add_argument("--threshold", type=float, default=0.08, help="of AUC and failure rate")
+        return one
+
+    one = command(train_dlib, "dlib", "train dlib's shape predictor and measure it", "dlib", True)
+    one.add_argument("--splits", nargs="+", default=["train", "val"], help="it needs no validation faces")
+    one.add_argument("--cascades", type=int, default=15)
+    one.add_argument("--trees", type=int, help="in a cascade; dlib's default where not given")
+    one.add_argument("--no-mirror", dest="mirror", action="store_false", help="the store has twins already")
+    command(mean_shape, "mean-shape", "measure the mean shape in each box", "mean shape", False)
+    one = command(naive, "naive", "train the students' pipeline and measure it", "naive", True)
+    one.add_argument("--network", default="naimishnet", help="of flmd.models")
+    one.add_argument("--size", type=int, default=96, help="px, side of the input")
+    one.add_argument("--epochs", type=int, default=20)
+    one.add_argument("--threads", type=int, default=1)
+    one = command(model, "model", "measure a model of ours", "flmd", False)
+    one.add_argument("--model", type=Path, required=True, help="best.pt")
+    one = command(latency, "latency", "time models and dlib's predictor in turns", None, True)
+    one.add_argument("--model", type=Path, nargs="*", default=[], help="best.pt")
+    one.add_argument("--predictor", type=Path, help="dlib.dat")
+    one.add_argument("--rounds", type=int, default=3)
+    command(table, "table", "the tables of rows", None, False).add_argument("folders", type=Path, nargs="+")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""A row for each system measured, kept as JSON lines, and the tables made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flmd.errors import InputError
+from flmd.evaluation import Evaluation, TestFaces, threshold_suffix
+
+FILE = "results.jsonl"
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system, measured once.
+
+    Attributes
+    ----------
+    system : its name in the tables.
+    store : file name of the faces' store. test_faces : digest of the faces it was measured on; only rows
+        that agree in it stand in one table.
+    command, seed : what to type to get the row again.
+    ran : what was trained, in words made of the numbers used. seconds : that the training took; None where
+        nothing was trained here.
+    metrics : as :class:`flmd.evaluation.Evaluation` has them: fractions under dotted names.
+    settings : likewise, what the metrics mean.
+    regions : data set -> region -> NME.
+    parameters, flops, bytes, latency : of one face; None where there is no such number.
+    """
+
+    system: str
+    store: str
+    test_faces: str
+    command: str
+    seed: int
+    ran: str
+    seconds: float | None
+    metrics: dict[str, float]
+    settings: dict[str, Any]
+    regions: dict[str, dict[str, float]]
+    parameters: int | None = None
+    flops: int | None = None
+    bytes: int | None = None
+    latency: dict[str, float] | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def digest_of(faces: TestFaces) -> str:
+    """Of pictures, boxes and true points: equal for the same faces in the same order."""
+    sha = hashlib.sha256("\n".join(faces.image).encode())
+    for column in (faces.box, faces.landmarks, faces.visibility):
+        sha.update(np.ascontiguousarray(column).tobytes())
+    return sha.hexdigest()[:16]
+
+
+def regions_of(measured: Evaluation) -> dict[str, dict[str, float]]:
+    """Data set -> region -> NME, without regions that have no number."""
+    found: dict[str, dict[str, float]] = {}
+    for row in measured.regions.to_dict("records"):
+        if np.isfinite(row["nme"]):
+            found.setdefault(str(row["dataset"]), {})[str(row["region"])] = float(row["nme"])
+    return found
+
+
+def append(row: Row, folder: Path) -> Path:
+    """Add a row to ``FILE`` in the folder, in one write, so that two systems may finish together."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE
+    with path.open("a", encoding="utf-8") as out:
+        out.write(json.dumps(asdict(row), sort_keys=True, allow_nan=False) + "\n")
+    return path
+
+
+def read(paths: Iterable[Path]) -> list[Row]:
+    """The rows of files, or of the ``FILE`` in folders.
+
+    Raises
+    ------
+    InputError : no such file, or a line that is no row; it says which.
+    """
+    rows = []
+    for path in paths:
+        file = path / FILE if path.is_dir() else path
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            raise InputError("no such file", where=str(file), hint="measure a system first") from None
+        for number, line in enumerate(lines, 1):
+            try:
+                rows.append(Row(**json.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise InputError(f"not a row: {error}", where=f"{file}:{number}") from None
+    return rows
+
+
+def markdown(rows: Iterable[Row]) -> str:
+    """Tables by test faces and data set, the most accurate system first, and how each row was made.
+
+    Of several rows of one system on the same faces the last stands.
+    """
+    groups: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        groups.setdefault(row.test_faces, {})[row.system] = row
+    lines = []
+    for systems in groups.values():
+        for dataset in dict.fromkeys(name for row in systems.values() for name in row.regions):
+            lines += _section(dataset, list(systems.values()))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(dataset: str, rows: list[Row]) -> list[str]:
+    measured = [row for row in rows if f"{dataset}.nme" in row.metrics]
+    measured.sort(key=lambda row: row.metrics[f"{dataset}.nme"])
+    settings = measured[0].settings
+    boxes = ", ".join(f"{n} {source}" for source, n in settings["datasets"][dataset]["box_source"].items())
+    threshold, suffix = settings["threshold"], threshold_suffix(settings["threshold"])
+    parts = [
+        p for p in ("", ".common", ".challenging", ".full") if f"{dataset}{p}.nme" in measured[0].metrics
+    ]
+    lines = [
+        f"### {dataset}, test faces of {measured[0].store}",
+        "",
+        f"NME in % of the normaliser ({settings['normaliser']}); AUC and FR at {threshold:g}; "
+        f"boxes: {boxes}; FLOPs and latency of one face, one thread.",
+        "",
+    ]
+    for part in parts:
+        if part and len(parts) == 2:
+            continue  # all faces are of one subset: the same numbers again
+        counts = {int(row.metrics[f"{dataset}{part}.faces"]) for row in measured}
+        title = part.removeprefix(".") or "all"
+        heads = ["NME %", f"AUC@{threshold:g}", f"FR@{threshold:g}", "parameters", "MFLOPs"]
+        body = [
+            [
+                row.system,
+                _percent(row.metrics.get(f"{dataset}{part}.nme")),
+                _number(row.metrics.get(f"{dataset}{part}.auc{suffix}"), 3),
+                _percent(row.metrics.get(f"{dataset}{part}.fr{suffix}"), 1, " %"),
+                _number(row.parameters),
+                _number(None if row.flops is None else row.flops / 1e6, 1),
+                _number(row.latency and row.latency["median"], 2),
+                _number(row.latency and row.latency["p95"], 2),
+                _number(None if row.bytes is None else row.bytes / 2**20, 1),
+            ]
+            for row in measured
+        ]
+        heads += ["ms, median", "ms, p95", "MiB"]
+        lines += _table([f"{title} ({'/'.join(map(str, sorted(counts)))} faces)", *heads], body)
+    names = list(dict.fromkeys(name for row in measured for name in row.regions.get(dataset, {})))
+    body = [[row.system, *(_percent(row.regions[dataset].get(name)) for name in names)] for row in measured]
+    lines += _table(["NME % by region", *names], body)
+    body = [
+        [row.system, row.ran, _duration(row.seconds), str(row.seed), f"`{row.command}`"] for row in measured
+    ]
+    return lines + _table(["system", "what ran", "training took", "seed", "command"], body)
+
+
+def _table(heads: list[str], body: list[list[str]]) -> list[str]:
+    rule = ["---", *["---:"] * (len(heads) - 1)]
+    return ["| " + " | ".join(cells) + " |" for cells in (heads, rule, *body)] + [""]
+
+
+def _percent(value: float | None, decimals: int = 2, unit: str = "") -> str:
+    return MISSING if value is None else f"{value * 100:.{decimals}f}{unit}"
+
+
+def _number(value: float | None, decimals: int = 0) -> str:
+    return MISSING if value is None else f"{value:,.{decimals}f}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return MISSING
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
