@@ -179,7 +179,7 @@ def _face(
     if not np.isfinite(flags).all():
         return Skipped("not_a_number", where, "a flag of occlusion is not a number")
     boxed = not np.isnan(box).all()
-    if boxed and not ((np.abs(box) <= LARGEST).all() and (box[2:] > 0).all()):
+    if boxed and not ((np.abs(box) <= LARGEST).all() and (box[2:].astype(np.float32) > 0).all()):
         return Skipped("bad_box", where, f"width {box[2]}, height {box[3]}, expected above 0")
     return Face(
         image=image,

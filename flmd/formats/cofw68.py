@@ -139,7 +139,7 @@ def _face(
     row = boxes[number - 1] - np.array([1, 1, 0, 0]) if 0 < number <= len(boxes) else None
     if row is not None and np.isnan(row).all():
         row = None
-    if row is not None and not ((np.abs(row) <= LARGEST).all() and (row[2:] > 0).all()):
+    if row is not None and not ((np.abs(row) <= LARGEST).all() and (row[2:].astype(np.float32) > 0).all()):
         return Skipped("bad_box", where, f"width {row[2]}, height {row[3]}, expected above 0")
     stem = posixpath.join(posixpath.dirname(name), str(number))
     image = beside.find(name) or beside.find(f"{stem}.mat") or f"{stem}.png"

@@ -25,6 +25,7 @@ _MATRIX, _COMPRESSED = 14, 15
 _CELL, _CHAR = 1, 4
 _NUMERIC = range(6, 16)
 _COMPLEX = 0x0800
+_MOST_VALUES = 1 << 40
 _DTYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _TEXTS = {1: "latin-1", 2: "latin-1", 16: "utf-8"}
 
@@ -43,7 +44,7 @@ def read_mat5(data: bytes, where: str, *, limit: int) -> dict[str, Variable]:
     ----------
     data : all bytes of the file.
     where : how messages name it.
-    limit : bytes that a compressed variable may expand to.
+    limit : bytes that the compressed variables may expand to, together.
 
     Returns
     -------
@@ -96,23 +97,26 @@ class _Part:
 
 def _variables(data: bytes, order: str, limit: int) -> Iterator[tuple[str, Variable]]:
     part = _Part(memoryview(data)[HEADER:], order)
+    left = limit
     while part:
         kind, inside = part.next()
         if kind == _COMPRESSED:
-            kind, inside = _Part(memoryview(_inflate(inside, limit)), order).next()
+            expanded = _inflate(inside, left, limit)
+            left -= len(expanded)
+            kind, inside = _Part(memoryview(expanded), order).next()
         if kind == _MATRIX:
             name, value = _matrix(_Part(inside, order), order)
             if value is not None:
                 yield name, value
 
 
-def _inflate(data: memoryview, limit: int) -> bytes:
+def _inflate(data: memoryview, left: int, limit: int) -> bytes:
     try:
-        out = zlib.decompressobj().decompress(data, limit + 1)
+        out = zlib.decompressobj().decompress(data, left + 1)
     except zlib.error:
         raise _DamagedError("a compressed variable cannot be unpacked") from None
-    if len(out) > limit:
-        raise _DamagedError(f"a variable expands to more than {limit} bytes")
+    if len(out) > left:
+        raise _DamagedError(f"it expands to more than {limit} bytes")
     return out
 
 
@@ -123,6 +127,10 @@ def _matrix(part: _Part, order: str) -> tuple[str, Variable | None]:
     name = bytes(part.next()[1]).decode("latin-1")
     if len(flags) < 1 or not 2 <= len(shape) <= 32 or not all(isinstance(n, int) and n >= 0 for n in shape):
         raise _DamagedError("a variable without shape")
+    if (
+        math.prod(n for n in shape if n) > _MOST_VALUES
+    ):  # no array can have such a shape, not even an empty one
+        raise _DamagedError("a variable of a shape beyond all bounds")
     kind, count = int(flags[0]) & 0xFF, math.prod(shape)
     if kind == _CELL:
         return name, _cells(part, order, count)

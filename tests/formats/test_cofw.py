@@ -85,6 +85,11 @@ def test_bad_faces_are_skipped(tmp_path):
     assert five.image == "a/00005.png"
 
 
+def test_a_box_whose_size_float32_cannot_hold_is_bad(tmp_path):
+    (face,) = read(matlab(tmp_path / "a.mat", boxes=np.array([[3.0], [5], [1e-50], [10]])))
+    assert face.reason == "bad_box"
+
+
 def test_bad_pictures(tmp_path):
     path = matlab(tmp_path / "a.mat", [COLOUR] * 3)
     with h5py.File(path, "r+") as file:

@@ -96,6 +96,21 @@ def test_a_bomb_is_refused():
         read_mat5(data, "x.mat", limit=1 << 20)
 
 
+def test_the_limit_is_that_of_all_variables_together():
+    data = mat5_bytes({"a": np.zeros(60_000), "b": np.zeros(60_000)})
+    assert read_mat5(data, "x.mat", limit=1 << 20).keys() == {"a", "b"}
+    with pytest.raises(InputError, match="expands to more than 900000 bytes"):
+        read_mat5(data, "x.mat", limit=900_000)
+
+
+def test_an_empty_array_of_impossible_shape_is_refused():
+    flags, shape = struct.pack("<IIII", 6, 8, 6, 0), struct.pack("<II4I", 5, 16, 0, *[2**31 - 1] * 3)
+    matrix = flags + shape + struct.pack("<II", 1, 0)
+    data = mat(a=1)[:128] + struct.pack("<II", 14, len(matrix)) + matrix
+    with pytest.raises(InputError, match="a shape beyond all bounds"):
+        read_mat5(data, "x.mat", limit=1 << 20)
+
+
 @pytest.mark.parametrize(
     ("variables", "reason"),
     [
@@ -120,6 +135,8 @@ def test_bad_boxes_and_files(tmp_path):
     boxes = mat(bboxes=np.array([[1.0, 2, 0, 4]]))
     first, second = read(tmp_path, cofw68_test_bboxes=boxes, _1_points=good, _2_points=good[:300])
     assert (first.reason, second.reason) == ("bad_box", "unreadable_file")
+    tiny = mat(bboxes=np.array([[1.0, 2, 1e-50, 4]]))
+    assert read(tmp_path, cofw68_test_bboxes=tiny)[0].reason == "bad_box"
     (tmp_path / "3_points.mat").write_bytes(good + bytes(1 << 20))
     assert read(tmp_path)[2].reason == "unreadable_file"
     with pytest.raises(InputError, match="no variable bboxes"):
