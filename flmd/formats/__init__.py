@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 BUILT_IN = {
+    "aflw": "flmd.formats.aflw:Aflw",
     "cofw": "flmd.formats.cofw:Cofw",
     "cofw68": "flmd.formats.cofw68:Cofw68",
     "kaggle-csv": "flmd.formats.kaggle_csv:KaggleCsv",
