@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from flmd import geometry
 from flmd.audit import Audit, audit, identities, search, shapes
 from flmd.audit.descriptors import unit_vectors
+from flmd.audit.identities import people_elsewhere
 from flmd.audit.page import write_page
 from flmd.cli.audit import audit_command
 from flmd.face import Face, visibility_of
@@ -284,3 +285,10 @@ def test_command_prints_lines_or_json_and_check_decides_the_exit_code(faces: Fac
     checked = run(app, [store, "--json", "--check"])
     assert checked.exit_code == 1
     assert json.loads(checked.stdout)["counts"]["shared_subjects"] == 1
+
+
+def test_how_many_of_a_splits_people_are_elsewhere() -> None:
+    subjects = ["a", "b", "a", "c", "", "d"]
+    splits = ["train", "train", "test", "train", "test", "val"]
+    assert people_elsewhere(subjects, splits) == ["1 of 1 subjects in test are in train too"]
+    assert people_elsewhere(subjects, ["train"] * 6) == []

@@ -27,6 +27,7 @@ def audit(store: FaceStore) -> Audit:
         return found
     texts = pairs.Texts(images, store.texts("image_sha256"), splits, subjects)
     found.shared_subjects = identities.shared(subjects, splits, "subject")
+    found.people_elsewhere = identities.people_elsewhere(subjects, splits)
     found.shared_names = identities.shared_names(images, subjects, splits, found.shared_subjects)
     found.shared_pictures = identities.shared(images, splits, "picture")
     landmarks, boxes = store.numbers("landmarks"), store.numbers("box")

@@ -79,7 +79,8 @@ class Audit:
     """All findings about a store.
 
     ``splits``: split -> faces. ``notes``: what could not be looked at, and why. The lists are ordered:
-    across splits first, then the strongest.
+    across splits first, then the strongest. ``people_elsewhere``: how many of one split's subjects are in
+    another too, in words.
     """
 
     store: str
@@ -88,6 +89,7 @@ class Audit:
     splits: dict[str, int]
     notes: list[str] = field(default_factory=list)
     shared_subjects: list[Shared] = field(default_factory=list)
+    people_elsewhere: list[str] = field(default_factory=list)
     shared_names: list[Shared] = field(default_factory=list)
     shared_pictures: list[Shared] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)

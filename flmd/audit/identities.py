@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 
 from flmd.audit.findings import Shared
 
@@ -61,6 +62,20 @@ def shared(names: Sequence[str], splits: Sequence[str], how: str) -> list[Shared
         if len(count) > 1
     ]
     return sorted(found, key=lambda s: (-sum(s.faces.values()), s.name))
+
+
+def people_elsewhere(subjects: Sequence[str], splits: Sequence[str]) -> list[str]:
+    """ "150 of 150 subjects in test are in train too", for each pair of splits that share any."""
+    people: dict[str, set[str]] = defaultdict(set)
+    for subject, split in zip(subjects, splits, strict=True):
+        if subject and split:
+            people[split].add(subject)
+    out = []
+    for one, other in combinations(sorted(people, key=lambda s: (len(people[s]), s)), 2):
+        both = len(people[one] & people[other])
+        if both:
+            out.append(f"{both} of {len(people[one])} subjects in {one} are in {other} too")
+    return out
 
 
 def shared_names(

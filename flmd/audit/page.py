@@ -128,7 +128,8 @@ def write_page(found: Audit, store: FaceStore, target: Path, *, most: int = 40) 
     def of_outlier(item: Outlier) -> str:
         return _card([pictures.figure(item.row)], escape("; ".join(item.reasons)))
 
-    add("Subjects in two splits", "People that the store itself names on two sides.",
+    told = "".join(f" {text[0].upper()}{text[1:]}." for text in found.people_elsewhere)
+    add("Subjects in two splits", "People that the store itself names on two sides." + told,
         found.shared_subjects, of_shared, False)  # fmt: skip
     add("People in two splits, by picture names", "The pictures' names tell of one person or photo.",
         found.shared_names, of_shared, False)  # fmt: skip

@@ -60,7 +60,8 @@ def lines_of(found: Audit) -> Iterator[str]:
         ("people in two splits by the names of their pictures", found.shared_names),
         ("pictures with faces in two splits", found.shared_pictures),
     ):
-        yield _titled(title, len(shared), "")
+        more = "; ".join(found.people_elsewhere) if shared is found.shared_subjects else ""
+        yield _titled(title, len(shared), f" ({more})" if more else "")
         for s in shared[:NAMED]:
             yield f"  {s.name}: " + ", ".join(f"{split} {n}" for split, n in s.faces.items())
     for kind, title in (
