@@ -215,7 +215,9 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
 def test_the_table_puts_the_best_first_and_keeps_the_last_row_of_a_system() -> None:
     page = results.markdown([_row("dlib", 0.09), _row("fast", 0.03), _row("dlib", 0.04)])
     first = page.split("| all (2 faces)")[1].splitlines()
-    assert first[2].startswith("| fast | 3.00 | 0.500 | 12.5 % | 1,234,567 | 98.8 | 1.25 | 2.50 | 2.0 |")
+    assert first[2].startswith(
+        "| fast | 3.00 | 0.500 | 12.5 % | 1,234,567 | 98.8 | 1.25 | 2.50 | 0.75 | 2.0 |"
+    )
     assert first[3].startswith("| dlib | 4.00 |")
     assert "9.00" not in page
     assert "| fast | five epochs | 2.5 min | 7 | `python -m benchmarks.accuracy` |" in page
@@ -230,7 +232,7 @@ def test_what_has_no_number_is_a_dash() -> None:
     bare = replace(
         _row("mean shape", 0.2), parameters=None, flops=None, bytes=None, latency=None, seconds=None
     )
-    assert "| mean shape | 20.00 | 0.500 | 12.5 % | – | – | – | – | – |" in results.markdown([bare])
+    assert "| mean shape | 20.00 | 0.500 | 12.5 % | – | – | – | – | – | – |" in results.markdown([bare])
 
 
 def test_the_digest_tells_test_faces_apart(store: FaceStore) -> None:
@@ -278,5 +280,5 @@ def _row(system: str, nme: float) -> Row:
         parameters=1234567,
         flops=98_760_000,
         bytes=2**21,
-        latency={"median": 1.25, "p95": 2.5},
+        latency={"median": 1.25, "p95": 2.5, "load": 0.75},
     )

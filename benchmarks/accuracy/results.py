@@ -129,7 +129,8 @@ def _section(dataset: str, rows: list[Row]) -> list[str]:
         f"### {dataset}, test faces of {measured[0].store}",
         "",
         f"NME in % of the normaliser ({settings['normaliser']}); AUC and FR at {threshold:g}; "
-        f"boxes: {boxes}; FLOPs and latency of one face, one thread.",
+        f"boxes: {boxes}. FLOPs, and latency with one thread, of one face: networks from their input, dlib "
+        "from the decoded picture; load: of the machine meanwhile.",
         "",
     ]
     for part in parts:
@@ -146,13 +147,12 @@ def _section(dataset: str, rows: list[Row]) -> list[str]:
                 _percent(row.metrics.get(f"{dataset}{part}.fr{suffix}"), 1, " %"),
                 _number(row.parameters),
                 _number(None if row.flops is None else row.flops / 1e6, 1),
-                _number(row.latency and row.latency["median"], 2),
-                _number(row.latency and row.latency["p95"], 2),
+                *(_number((row.latency or {}).get(name), 2) for name in ("median", "p95", "load")),
                 _number(None if row.bytes is None else row.bytes / 2**20, 1),
             ]
             for row in measured
         ]
-        heads += ["ms, median", "ms, p95", "MiB"]
+        heads += ["ms, median", "ms, p95", "load", "MiB"]
         lines += _table([f"{title} ({'/'.join(map(str, sorted(counts)))} faces)", *heads], body)
     names = list(dict.fromkeys(name for row in measured for name in row.regions.get(dataset, {})))
     body = [[row.system, *(_percent(row.regions[dataset].get(name)) for name in names)] for row in measured]
