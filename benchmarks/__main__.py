@@ -334,6 +334,7 @@ def _coco_peers(plan: Plan, folder: Path, ours: Contender) -> list[str]:
     if PEERS.exists():  # as datumaro wants a data set to lie
         own = plan.folder / "datumaro"
         (own / "annotations").mkdir(parents=True)
+        (own / "images" / "train").mkdir(parents=True)  # it looks for the pictures of the list there
         (own / "annotations" / "person_keypoints_train.json").symlink_to(list_)
         peers.append(Contender("datumaro", "annotations:datumaro", {"folder": own}, str(PEERS)))
     return table(ours, peers, "faces/s", [], race([ours, *peers], plan.rounds), cpu=True)
