@@ -202,6 +202,12 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert results.read([tmp_path]) == rows
 
 
+def test_regions_keep_their_order(tmp_path: Path) -> None:
+    row = replace(_row("dlib", 0.04), regions={"drawn": {"nose": 0.03, "jaw": 0.05}})
+    results.append(row, tmp_path)
+    assert "| NME % by region | nose | jaw |" in results.markdown(results.read([tmp_path]))
+
+
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     results.append(_row("dlib", 0.04), tmp_path)
     with (tmp_path / results.FILE).open("a") as out:

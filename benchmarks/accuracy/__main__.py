@@ -45,6 +45,8 @@ def main() -> None:
         chosen.run(chosen)
     except FlmdError as error:
         raise SystemExit(str(error)) from None
+    except subprocess.CalledProcessError as error:  # it has said why
+        raise SystemExit(error.returncode) from None
 
 
 def train_dlib(chosen: argparse.Namespace) -> None:

@@ -75,7 +75,7 @@ def append(row: Row, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     with path.open("a", encoding="utf-8") as out:
-        out.write(json.dumps(asdict(row), sort_keys=True, allow_nan=False) + "\n")
+        out.write(json.dumps(asdict(row), allow_nan=False) + "\n")
     return path
 
 
@@ -160,12 +160,14 @@ def _section(dataset: str, rows: list[Row]) -> list[str]:
     body = [
         [row.system, row.ran, _duration(row.seconds), str(row.seed), f"`{row.command}`"] for row in measured
     ]
-    return lines + _table(["system", "what ran", "training took", "seed", "command"], body)
+    heads = ["system", "what ran", "training took", "seed", "command"]
+    return lines + _table(heads, body, rule="---")
 
 
-def _table(heads: list[str], body: list[list[str]]) -> list[str]:
-    rule = ["---", *["---:"] * (len(heads) - 1)]
-    return ["| " + " | ".join(cells) + " |" for cells in (heads, rule, *body)] + [""]
+def _table(heads: list[str], body: list[list[str]], rule: str = "---:") -> list[str]:
+    """Lines of a table; ``rule`` of all columns but the first."""
+    rules = ["---", *[rule] * (len(heads) - 1)]
+    return ["| " + " | ".join(cells) + " |" for cells in (heads, rules, *body)] + [""]
 
 
 def _percent(value: float | None, decimals: int = 2, unit: str = "") -> str:
