@@ -70,7 +70,9 @@ class Database:
                 shutil.copyfileobj(stream, self._copy.stream, 1 << 20)
             self._copy.stream.flush()
             path = quote(str(self._copy.path.absolute()))
-            self._connection = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
+            self._connection = sqlite3.connect(
+                f"file:{path}?mode=ro&immutable=1", uri=True, isolation_level=None
+            )
         except BaseException:
             self._copy.discard()
             raise
@@ -123,16 +125,27 @@ class Database:
                 yield record, [(names.get(feature), x, y) for _, feature, x, y in mine]
 
     def _records(self) -> Iterator[Record]:
-        """Every row of Faces with what other tables say of it."""
-        fields, joins, order = ["Faces.face_id", "Faces.file_id"], [], ["Faces.face_id", "Faces.rowid"]
+        """Every row of Faces with what other tables say of it.
+
+        Of each other table the first row of every key is copied to a temporary table with an index: the
+        file's own may have none, and then a join takes the product of the numbers of rows.
+        """
+        fields, joins = ["Faces.face_id", "Faces.file_id"], []
         for table, columns in _USED.items():
-            key = "file_id" if table == "FaceImages" else "face_id"
-            present = [c for c in columns if c in self._columns.get(table, ())]
-            if key in self._columns.get(table, ()):
-                fields += [f"{table}.{c} AS {table}_{c}" for c in present]
-                joins.append(f"LEFT JOIN {table} ON {table}.{key} = Faces.{key}")
-                order.append(f"{table}.rowid")  # else of several rows any could come first
-        query = f"SELECT {', '.join(fields)} FROM Faces {' '.join(joins)} ORDER BY {', '.join(order)}"
+            key, kind = ("file_id", "TEXT") if table == "FaceImages" else ("face_id", "INTEGER")
+            if key not in self._columns.get(table, ()):
+                continue
+            present = [c for c in columns if c in self._columns[table] and c != key]
+            listed = ", ".join([key, *present])
+            rest = "".join(f", {c}" for c in present)
+            self._connection.execute(f"CREATE TEMP TABLE {table} ({key} {kind} PRIMARY KEY{rest})")
+            self._connection.execute(
+                f"INSERT OR IGNORE INTO temp.{table} SELECT {listed} FROM main.{table} "
+                f"WHERE typeof({key}) IN ('text', 'integer') ORDER BY rowid"
+            )
+            fields += [f"{table}.{c} AS {table}_{c}" for c in present]
+            joins.append(f"LEFT JOIN temp.{table} ON {table}.{key} = CAST(Faces.{key} AS {kind})")
+        query = f"SELECT {', '.join(fields)} FROM main.Faces {' '.join(joins)} ORDER BY Faces.face_id"
         names = [field.rpartition(" ")[2].rpartition(".")[2] for field in fields]
         return (dict(zip(names, row, strict=True)) for row in self._rows(query))
 

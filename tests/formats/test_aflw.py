@@ -193,8 +193,7 @@ def test_a_trigger_without_end_is_not_run(tmp_path):
     assert len(read(database(tmp_path / "aflw.sqlite", SCHEMA, GOOD, trigger))) == 2
 
 
-def test_a_join_without_end_is_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(aflw_db, "_STEP", 1000)
+def test_many_rows_of_a_face_in_every_table_make_no_product(tmp_path):
     many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300) INSERT INTO"
     path = database(
         tmp_path / "aflw.sqlite",
@@ -205,6 +204,23 @@ def test_a_join_without_end_is_stopped(tmp_path, monkeypatch):
         f"{many} FaceMetaData SELECT 39341, 'm', 0, 0, 0, 1 FROM n; {many} FaceImages (file_id) "
         "SELECT 'image1.jpg' FROM n;",
     )
+    assert len(read(path)) == 2
+
+
+def test_faces_are_joined_in_linear_time_without_an_index(tmp_path, monkeypatch):
+    landmarks = np.ones((19, 2), np.float32)
+    faces = (make_face(f"{i}.jpg", landmarks, attributes={"yaw": 0.5, "sex": "f"}) for i in range(3000))
+    FORMAT.write(faces, tmp_path / "aflw.sqlite", SCHEME)
+    monkeypatch.setattr(aflw_db, "_STEP", 10_000_000)
+    with open_tree(tmp_path / "aflw.sqlite") as tree, aflw_db.Database(tree, "aflw.sqlite") as base:
+        base._steps = 1  # 20 million instructions; a quadratic join takes ten times that
+        assert sum(record["FacePose_yaw"] == 0.5 for record, _ in base.faces()) == 3000
+
+
+def test_a_query_without_end_is_stopped(tmp_path, monkeypatch):
+    path = database(tmp_path / "aflw.sqlite", SCHEMA, GOOD)
+    monkeypatch.setattr(aflw_db, "_STEP", 10)
+    monkeypatch.setattr(aflw_db.Database, "_count", lambda self: 1)
     with pytest.raises(InputError, match="damaged or endless data base"):
         read(path)
 
