@@ -305,7 +305,7 @@ def _work(name: str, seeds: list[Files], seed: int, numbers: range, path: str) -
 
     warnings.simplefilter("ignore")
     os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # not a word of the videos it cannot read
-    cv2.setLogLevel(0)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     ram = Path("/dev/shm")
