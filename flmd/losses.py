@@ -4,6 +4,10 @@ All take ``predicted`` and ``target`` (B, K, 2) float32 in the same units, ``tar
 anything) where a point is not labelled, and ``labelled`` (B, K) bool; they return the mean over
 labelled coordinates, a float32 scalar: 0, with zero gradient, when nothing is labelled. More or other
 trailing dimensions do as well: (B, K, H, W) for heat maps.
+
+The losses of ``OF_DISTRIBUTIONS`` take (M, B, K, 5) instead: what a network's ``distributions`` method
+returns, M estimates one after another, each a mean x and y, a variance of x, a covariance of x and y and a
+variance of y. They return the mean over labelled points.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from pydantic import Field
 from torch import Tensor
 
 from flmd import options as _options
-from flmd.options import Positive
+from flmd.options import NotNegative, Positive
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -86,13 +90,51 @@ def adaptive_wing(
     return _mean(torch.where(size < theta, inner, slope * size - constant), mask)
 
 
+def star(
+    predicted: Tensor,
+    target: Tensor,
+    labelled: Tensor,
+    *,
+    beta: Positive = 0.01,
+    spread: NotNegative = 1.0,
+    epsilon: Positive = 1e-5,
+) -> Tensor:
+    """s(d1) / sqrt(v1 + epsilon) + s(d2) / sqrt(v2 + epsilon) + spread (v1 + v2); s: smooth L1.
+
+    Zhou et al., "STAR Loss" (CVPR 2023): v1 and v2 are the variances along the principal axes of the
+    predicted distribution, d1 and d2 the error along them. Along a contour, where annotators disagree,
+    distributions get long and an error counts less; ``spread`` keeps them from growing without bound.
+    The M estimates weigh 1, 2, 4 ... of their sum, as there. No gradient goes through the axes'
+    directions: it has no limit where a distribution is round.
+
+    predicted (M, B, K, 5), see the top of this file. ``beta`` is in the units of ``target``, ``spread``
+    and ``epsilon`` in those of 1 / target^2 and target^2; the defaults are the authors', for points_scale 1.
+    """
+    difference, _, _ = _masked(predicted[..., :2], target, labelled)
+    xx, xy, yy = predicted[..., 2:].unbind(-1)
+    middle, half = (xx + yy) / 2, (xx - yy) / 2
+    # The tiny term keeps the root's gradient finite for a round distribution, the floor that of the quotient.
+    radius = (half.square() + xy.square() + 1e-20).sqrt()
+    along, across = middle + radius, (middle - radius).clamp(min=0)
+    angle = torch.atan2(xy, half).detach() / 2
+    cosine, sine = angle.cos(), angle.sin()
+    x, y = difference.unbind(-1)
+    distances = torch.stack([cosine * x + sine * y, cosine * y - sine * x])
+    sizes = F.smooth_l1_loss(distances, torch.zeros_like(distances), reduction="none", beta=beta)
+    values = (sizes / (torch.stack([along, across]) + epsilon).sqrt()).sum(0) + spread * (xx + yy)
+    weights = 2.0 ** torch.arange(len(values), dtype=values.dtype, device=values.device)
+    return _mean(torch.tensordot(weights / weights.sum(), values, dims=1), labelled)
+
+
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "mse": mse,
     "l1": l1,
     "smooth_l1": smooth_l1,
     "wing": wing,
     "adaptive_wing": adaptive_wing,
+    "star": star,
 }
+OF_DISTRIBUTIONS = frozenset({"star"})
 
 
 def names() -> list[str]:

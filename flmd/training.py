@@ -15,14 +15,14 @@ import math
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from flmd import __version__ as flmd_version
@@ -30,7 +30,7 @@ from flmd import checkpoint, losses, models, optim
 from flmd.batches import ArraySplit, Batch, Feeder, check_split, cut, draw
 from flmd.curves import Curves
 from flmd.devices import choose_device
-from flmd.errors import FlmdError, InputError, StoreError
+from flmd.errors import FlmdError, InputError, ParamsError, StoreError
 from flmd.normalise import Normalisation
 from flmd.params import TrainParams
 from flmd.schemes import Scheme
@@ -152,6 +152,7 @@ class _Run:
         self.model = self.model.to(memory_format=torch.channels_last)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.loss = losses.build(settings.loss, **settings.loss_options)
+        self.seen_by_loss = _seen_by(settings.loss, settings.network, self.model)
         self.optimizer = optim.build_optimizer(
             settings.optimizer, trained, lr=settings.lr, **settings.optimizer_options
         )
@@ -244,20 +245,21 @@ class _Run:
             predicted = self._predict(batch)
             count = batch.labelled.sum()
             total += self.loss(predicted, self.normalisation.points(batch.points), batch.labelled) * count
-            away = torch.linalg.vector_norm(self.normalisation.unpoints(predicted) - batch.points, dim=-1)
+            coordinates = predicted if predicted.ndim == 3 else predicted[-1, ..., :2]
+            away = torch.linalg.vector_norm(self.normalisation.unpoints(coordinates) - batch.points, dim=-1)
             distance += torch.where(batch.labelled, away, torch.zeros_like(away)).sum()
             labelled += count
         count = labelled.clamp(min=1)
         return float(total / count), float(distance / count)
 
     def _predict(self, batch: Batch) -> Tensor:
-        """(B, K, 2) float32 normalised coordinates."""
+        """(B, K, 2) float32 normalised coordinates; (M, B, K, 5) for a loss of distributions."""
         pixels = self.normalisation.pixels(batch.images).contiguous(memory_format=torch.channels_last)
         if self.precision is None:
-            predicted: Tensor = self.model(pixels)
+            predicted: Tensor = self.seen_by_loss(pixels)
         else:
             with torch.autocast(self.device.type, dtype=self.precision):
-                predicted = self.model(pixels)
+                predicted = self.seen_by_loss(pixels)
         return predicted.float()
 
     def _sums_on(self) -> torch.device:
@@ -328,6 +330,19 @@ def _check_sizes(train: ArraySplit, val: ArraySplit, crop: dict[str, Any]) -> No
     side = train.images.shape[-1]
     if crop.get("input_size", side) != side:
         raise InputError(f"images are {side} px", expected=f"augment.input_size, {crop['input_size']} px")
+
+
+def _seen_by(loss: str, network: str, model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """What gives a loss its predictions: the network, or its distributions (see :mod:`flmd.losses`)."""
+    if loss not in losses.OF_DISTRIBUTIONS:
+        return model
+    distributions: Callable[[Tensor], Tensor] | None = getattr(model, "distributions", None)
+    if distributions is None:
+        raise ParamsError(
+            f"loss {loss} needs a network that predicts distributions; {network} predicts coordinates",
+            hint="set train.network: hourglass, or train.loss: smooth_l1",
+        )
+    return distributions
 
 
 def _numbers(value: float | list[float]) -> float | tuple[float, ...]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from flmd import losses
 from flmd.errors import ParamsError
 
-ALL = losses.names()
+ALL = [name for name in losses.names() if name not in losses.OF_DISTRIBUTIONS]
 
 
 def example() -> tuple[Tensor, Tensor, Tensor]:
@@ -109,6 +109,99 @@ def test_adaptive_wing_by_hand() -> None:
 def test_pieces_meet(name: str, options: dict[str, object], edge: float) -> None:
     below, above = one(name, edge - 1e-9, **options), one(name, edge + 1e-9, **options)
     assert below == pytest.approx(above, abs=1e-6)
+
+
+def round_or_long(points: Tensor, *, xx: float, xy: float, yy: float) -> Tensor:
+    """Points (B, K, 2) as the means of one estimate of distributions (1, B, K, 5)."""
+    spread = torch.tensor([xx, xy, yy], dtype=points.dtype).expand(*points.shape[:-1], 3)
+    return torch.cat([points, spread], dim=-1)[None]
+
+
+def star_of(error: tuple[float, float], *, xx: float, xy: float, yy: float, **options: object) -> float:
+    """STAR of a single point."""
+    points = torch.tensor([[error]], dtype=torch.float64)
+    loss = losses.build("star", **options)
+    return float(
+        loss(round_or_long(points, xx=xx, xy=xy, yy=yy), torch.zeros_like(points), torch.ones(1, 1).bool())
+    )
+
+
+def test_star_by_hand() -> None:
+    # Standard deviations 0.2 and 0.1, error (0.04, 0.03), beta 0.01: 0.04 - 0.005 and 0.03 - 0.005.
+    value = 0.035 / 0.2 + 0.025 / 0.1 + 2 * (0.04 + 0.01)
+    assert star_of((0.04, 0.03), xx=0.04, xy=0, yy=0.01, spread=2, epsilon=1e-12) == pytest.approx(value)
+    # The long axis on y, and errors within beta: d^2 / (2 beta) = 0.0018 and 0.0008 at beta 0.25.
+    value = 0.0018 / 0.1 + 0.0008 / 0.2 + 0.05
+    assert star_of((0.03, -0.02), xx=0.01, xy=0, yy=0.04, beta=0.25, epsilon=1e-12) == pytest.approx(value)
+    # With epsilon 0.05 the standard deviations 0.2 and 0.1 are sqrt(0.09) and sqrt(0.06).
+    value = 0.035 / 0.3 + 0.025 / math.sqrt(0.06) + 0.05
+    assert star_of((0.04, 0.03), xx=0.04, xy=0, yy=0.01, epsilon=0.05) == pytest.approx(value)
+
+
+def test_star_of_a_slanted_distribution_by_hand() -> None:
+    # Variances 0.05 and 0.03 along (1, 1) and (1, -1): xx = yy = 0.04, xy = 0.01. The error is along (1, 1).
+    length = math.hypot(0.06, 0.06)
+    value = (length - 0.005) / math.sqrt(0.05) + 0.08
+    assert star_of((0.06, 0.06), xx=0.04, xy=0.01, yy=0.04, epsilon=1e-12) == pytest.approx(value)
+    value = (length - 0.005) / math.sqrt(0.03) + 0.08
+    assert star_of((0.06, -0.06), xx=0.04, xy=0.01, yy=0.04, epsilon=1e-12) == pytest.approx(value)
+
+
+def test_star_defaults_are_the_authors() -> None:
+    value = 0.035 / math.sqrt(0.04001) + 0.025 / math.sqrt(0.01001) + 0.05
+    assert star_of((0.04, 0.03), xx=0.04, xy=0, yy=0.01) == pytest.approx(value)
+
+
+def test_star_counts_an_error_along_the_distribution_less_than_one_across_it() -> None:
+    assert star_of((0.05, 0), xx=0.04, xy=0, yy=0.001) < star_of((0, 0.05), xx=0.04, xy=0, yy=0.001) / 5
+
+
+def test_later_estimates_weigh_twice_the_one_before() -> None:
+    _, target, labelled = example()
+    torch.manual_seed(1)
+    three = torch.cat([torch.randn(3, 3, 4, 2), torch.tensor([0.2, 0.05, 0.1]).expand(3, 3, 4, 3)], dim=-1)
+    star = losses.build("star")
+    one, two, four = (star(estimate[None], target, labelled) for estimate in three)
+    torch.testing.assert_close(star(three, target, labelled), (one + 2 * two + 4 * four) / 7)
+
+
+def test_star_looks_at_labelled_points_alone() -> None:
+    predicted, target, labelled = example()
+    star = losses.build("star")
+    value = star(round_or_long(predicted, xx=0.2, xy=0.1, yy=0.3), target, labelled)
+    torch.autograd.backward(value)
+    assert predicted.grad is not None
+    assert (predicted.grad[~labelled] == 0).all()
+    assert (predicted.grad[labelled] != 0).all()
+    alone = round_or_long(predicted[labelled][None], xx=0.2, xy=0.1, yy=0.3)
+    torch.testing.assert_close(value, star(alone, target[labelled][None], torch.ones(1, 6).bool()))
+    nothing = star(alone, torch.full((1, 6, 2), torch.nan), torch.zeros(1, 6).bool())
+    assert nothing == 0
+
+
+@pytest.mark.parametrize("spread", [(0.0, 0.0, 0.0), (0.1, 0.0, 0.1), (0.1, 0.1, 0.1)])
+def test_star_s_gradient_is_finite_for_points_circles_and_lines(spread: tuple[float, float, float]) -> None:
+    for error in (0.0, 0.3):
+        predicted = torch.tensor([[[[error, error, *spread]]]], requires_grad=True)
+        value = losses.build("star")(predicted, torch.zeros(1, 1, 2), torch.ones(1, 1).bool())
+        torch.autograd.backward(value)
+        assert value.isfinite()
+        assert predicted.grad is not None
+        assert predicted.grad.isfinite().all()
+
+
+def test_star_s_gradient_is_its_slope() -> None:
+    """By finite differences, for a distribution along an axis: turning it is what no gradient sees."""
+    target, labelled = torch.zeros(1, 1, 2, dtype=torch.float64), torch.ones(1, 1).bool()
+
+    def value(mean_and_variances: Tensor) -> Tensor:
+        x, y, xx, yy = mean_and_variances
+        predicted = torch.stack([x, y, xx, torch.zeros_like(x), yy])[None, None, None]
+        loss: Tensor = losses.build("star")(predicted, target, labelled)
+        return loss
+
+    point = torch.tensor([0.04, 0.003, 0.02, 0.007], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(value, (point,))
 
 
 def test_heat_maps_are_masked_by_point_too() -> None:

@@ -202,6 +202,20 @@ def test_colour_and_uneven_batches(tmp_path: Path) -> None:
     assert load_model(tmp_path / "best.pt")[1].channels == 3
 
 
+def test_a_loss_of_distributions_is_measured_in_pixels_like_any_other(tmp_path: Path) -> None:
+    faces, others = squares(8, side=64), squares(6, side=64, seed=1)
+    chosen = settings(
+        network="hourglass", network_options={"stacks": 2, "width": 8}, loss="star", epochs=2, epoch_faces=8
+    )
+    result = fit(faces, others, chosen, scheme=SQUARE, seed=3, crop={}, out=tmp_path, progress=False)
+    model, info = load_model(tmp_path / "last.pt")
+    with torch.inference_mode():
+        found = model(info.normalisation.pixels(torch.from_numpy(others.images)))
+    assert found.shape == (6, 5, 2)
+    away = np.linalg.norm(info.normalisation.unpoints(found.numpy()) - others.points, axis=-1)
+    assert result.history[-1]["val_error_px"] == pytest.approx(away[others.visibility > 0].mean(), rel=1e-3)
+
+
 def test_without_validation_faces_the_training_loss_decides(tmp_path: Path) -> None:
     result = fit(
         squares(32),
@@ -230,6 +244,7 @@ def test_exploding_loss_stops_with_advice(tmp_path: Path) -> None:
         ({"optimizer": "adan"}, "did you mean 'adam'"),
         ({"schedule": "cosin", "schedule_options": {}}, "did you mean 'cosine'"),
         ({"device": "gpu"}, "train.device is 'gpu'; expected auto, cpu, cuda"),
+        ({"loss": "star"}, "star needs a network that predicts distributions; xception predicts coord"),
         ({"pixel_std": [0.1, 0.2, 0.3]}, "3 pixel means or stds for 1 channel"),
     ],
 )

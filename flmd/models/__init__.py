@@ -3,6 +3,7 @@
 A network is an ``nn.Module`` whose constructor takes keyword-only arguments: ``points``, ``channels``
 and ``input_size`` and its own options, all with the recipe's defaults. It maps (B, C, S, S) float32
 normalised pixels to (B, K, 2) float32 normalised coordinates (:mod:`flmd.normalise` maps both ways).
+One that also has a ``distributions`` method can be trained with the losses of ``losses.OF_DISTRIBUTIONS``.
 A new one is a new file and a line in ``NETWORKS``.
 """
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 NETWORKS = {
     "cnn2": "flmd.models.cnn2:Cnn2",
     "cnn6": "flmd.models.cnn6:Cnn6",
+    "hourglass": "flmd.models.hourglass:Hourglass",
     "integral": "flmd.models.integral:Integral",
     "naimishnet": "flmd.models.naimishnet:NaimishNet",
     "resnet152": "flmd.models.resnet152:ResNet152",

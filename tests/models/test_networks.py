@@ -22,6 +22,7 @@ SMALL = {
     "cnn2": {"input_size": 32},
     "resnet152": {"input_size": 32},
     "vgg19": {"input_size": 64},
+    "hourglass": {"input_size": 64, "stacks": 1, "width": 16},
     "integral": {"input_size": 32, "width": 8},
 }
 

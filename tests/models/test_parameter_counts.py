@@ -62,6 +62,28 @@ def test_naimishnet() -> None:
     assert count("naimishnet") == features + head == 44_492_056
 
 
+def residual(inputs: int, outputs: int) -> int:
+    """Three [batch norm, convolution without bias] of 1x1, 3x3, 1x1; a 1x1 shortcut where widths differ."""
+    half = outputs // 2
+    norms = 2 * inputs + 2 * half + 2 * half
+    shortcut = 0 if inputs == outputs else inputs * outputs
+    return norms + inputs * half + 9 * half * half + half * outputs + shortcut
+
+
+def test_hourglass() -> None:
+    stem = 49 * 3 * 64 + 2 * 64 + residual(64, 128) + residual(128, 128) + residual(128, 256)
+    hourglass = (4 * 3 + 1) * residual(256, 256)  # four levels of three, one in the middle
+    features = residual(256, 256) + 2 * 256 + 256 * 256 + 2 * 256
+    maps = linear(256, 68)
+    handed_on = linear(256, 256) + linear(68, 256)
+    assert residual(256, 256) == 214_016
+    assert (stem, hourglass, features, maps, handed_on) == (351_168, 2_782_208, 280_576, 17_476, 83_456)
+    by_hand = stem + 4 * (hourglass + features + maps) + 3 * handed_on
+    assert count("hourglass") == by_hand == 12_922_576
+    assert by_hand <= 15_000_000
+    assert count("hourglass", stacks=3) == by_hand - hourglass - features - maps - handed_on
+
+
 def test_cnn2() -> None:
     # 224 -> 220 -> 110 -> 108 -> 54: 32 x 54 x 54 = 93,312 features.
     by_hand = (25 * 16 + 16) + (9 * 16 * 32 + 32) + linear(93_312, 64) + linear(64, 136)
