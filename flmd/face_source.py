@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from flmd.schemes import Scheme, get_scheme
 from flmd.schemes.mapping import SchemeMapping, mapping
 from flmd.store import FaceStore
 from flmd.tree import DEFAULT_LIMITS, FileTree, Limits, is_address, is_remote_file, open_tree
+from flmd.tree.remote import fetch_to
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -129,14 +131,15 @@ def open_faces(
     InputError : nothing there, no format or several fit. ParamsError : impossible options.
     """
     pattern = _pattern(subject_from)
-    if is_store(source):
-        _only_for_annotations(from_, base)
-        with FaceStore(Path(source)) as store:
-            change = _mapping(store.scheme, scheme, partial)
-            changes = FaceChanges(change, 0.0, pattern)
-            target = change.target if change else store.scheme
-            yield FaceSource(str(source), target, "store", changes, store=store)
-        return
+    with _store(source, scratch, limits) as path:
+        if path is not None:
+            _only_for_annotations(from_, base)
+            with FaceStore(path) as store:
+                change = _mapping(store.scheme, scheme, partial)
+                changes = FaceChanges(change, 0.0, pattern)
+                target = change.target if change else store.scheme
+                yield FaceSource(str(source), target, "store", changes, store=store)
+            return
     with _open(source, scratch, limits) as (tree, only):
         fmt, detection = choose(tree, from_, only)
         read = get_scheme(fmt.scheme or fmt.scheme_in(tree, detection.files))
@@ -155,6 +158,17 @@ def open_faces(
             tree,
             _read_scheme=read,
         )
+
+
+@contextmanager
+def _store(source: Path | str, scratch: Path | None, limits: Limits) -> Iterator[Path | None]:
+    """The path of a store, fetched when it lies behind an address; None for any other source."""
+    if not is_address(source):
+        yield Path(source) if is_store(source) else None
+        return
+    with TemporaryDirectory(dir=scratch) as folder:
+        copy = Path(folder) / "fetched.h5"
+        yield copy if fetch_to(str(source), copy, HDF5, limits) else None
 
 
 def is_store(source: Path | str) -> bool:

@@ -157,3 +157,12 @@ def test_detect_names_the_format_and_why_the_others_do_not_fit(flmd_data, listed
     done = flmd_data("detect", listed.parent)
     assert done.code == 1
     assert done.err.strip() == "no format fits"
+
+
+def test_a_store_goes_to_an_address_and_comes_from_one(flmd_data, listed: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    address = f"file://{tmp_path}/there/a.h5"
+    assert flmd_data("convert", listed, address, "--images", "none").code == 0
+    assert [p.name for p in (tmp_path / "there").iterdir()] == ["a.h5"]
+    assert flmd_data("convert", address, tmp_path / "b.json", "--to", "coco").code == 0
+    assert len(faces_of(tmp_path / "b.json")) == 12
+    assert flmd_data("convert", listed, address, "--images", "none").code == 2

@@ -15,6 +15,7 @@ from flmd import convert, export, formats, provenance
 from flmd.crops import CropSettings
 from flmd.errors import InputError, ParamsError
 from flmd.export import ExportReport
+from flmd.export_target import placed
 from flmd.face import Face, Skipped
 from flmd.face_source import FaceSource, accepting, open_faces
 from flmd.sources.rules import rules_for
@@ -74,7 +75,7 @@ def convert_command(
     Example: flmd-data convert labels_ibug_300W_train.xml faces.h5 --split subject
     """
     _there(source)
-    to_store = target.endswith(".h5") and not is_address(target) and to is None
+    to_store = target.endswith(".h5") and to is None
     _one_of("--split", split, SPLITS)
     _one_of("--color", color, COLORS)
     _one_of("--images", images or "none", IMAGES)
@@ -109,40 +110,38 @@ def convert_command(
         how = images or "embed"
         if how not in ("embed", "none"):
             raise ParamsError(f"--images {how}, but DST is a store", expected="embed or none")
-        path = Path(target)
-        _free(path, overwrite)
-        if faces.store is not None:
-            count = copy_store(faces, path, crops=how == "embed")
-            typer.echo(f"{target}: {count} faces")
-            return
-        assert faces.tree is not None
-        assert faces.format is not None
-        assert faces.detection is not None
         name = dataset or _name(source)
-        policy = box or ("annotated" if faces.format.boxes else "landmarks")
+        policy = box or ("annotated" if faces.format is None or faces.format.boxes else "landmarks")
         used: dict[str, Any] = {
             "format": faces.kind, "box": policy, "split": split, "val": val, "test": test, "seed": seed,
             "crop_size": crop_size, "margin": margin, "color": color, "scheme": faces.scheme.name,
             "base": base, "subject_from": subject_from, "images": how,
         }  # fmt: skip
         file = None if is_address(source) or not Path(source).is_file() else Path(source)
-        account = convert.convert(
-            faces.tree,
-            faces.format,
-            faces.detection,
-            path,
-            scheme=faces.scheme,
-            rules=rules_for(name),
-            crop=CropSettings(crop_size, margin, color, 2e8, policy),
-            split=convert.SplitSettings(split, val, test, seed),
-            made_from=provenance.made_from([file] if file else [], used),
-            report=report,
-            workers=workers,
-            strict=strict,
-            faces=faces,
-            crops=how == "embed",
-            pictures=None if pictures is None else open_tree(_there(pictures), scratch=scratch),
-        )
+        with _local(target, overwrite) as path:
+            if faces.store is not None:
+                account: object = f"{copy_store(faces, path, crops=how == 'embed')} faces"
+            else:
+                assert faces.tree is not None
+                assert faces.format is not None
+                assert faces.detection is not None
+                account = convert.convert(
+                    faces.tree,
+                    faces.format,
+                    faces.detection,
+                    path,
+                    scheme=faces.scheme,
+                    rules=rules_for(name),
+                    crop=CropSettings(crop_size, margin, color, 2e8, policy),
+                    split=convert.SplitSettings(split, val, test, seed),
+                    made_from=provenance.made_from([file] if file else [], used),
+                    report=report,
+                    workers=workers,
+                    strict=strict,
+                    faces=faces,
+                    crops=how == "embed",
+                    pictures=None if pictures is None else open_tree(_there(pictures), scratch=scratch),
+                )
     typer.echo(f"{target}: {account}")
 
 
@@ -276,11 +275,19 @@ def _there(source: str) -> str:
     return source
 
 
-def _free(target: Path, overwrite: bool) -> None:
-    if target.exists() and not overwrite:
-        raise ParamsError("exists already", where=str(target), hint="add --overwrite to replace it")
-    if target.is_dir():
-        raise ParamsError("is a folder", where=str(target), expected="the name of a file")
+@contextmanager
+def _local(target: str, overwrite: bool) -> Iterator[Path]:
+    """The path to write a store to: the target, or one whose file is sent to the target's address."""
+    if is_address(target):
+        with placed(target, overwrite, None) as path:
+            yield path
+        return
+    path = Path(target)
+    if path.exists() and not overwrite:
+        raise ParamsError("exists already", where=target, hint="add --overwrite to replace it")
+    if path.is_dir():
+        raise ParamsError("is a folder", where=target, expected="the name of a file")
+    yield path
 
 
 def _name(source: str) -> str:

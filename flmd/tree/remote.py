@@ -159,6 +159,21 @@ def is_remote_file(address: str) -> bool:
     return False
 
 
+def fetch_to(address: str, target: Path, magic: bytes, limits: Limits) -> bool:
+    """Copy a remote file that begins with ``magic`` to a new file; False for another file, or a folder."""
+    if not is_remote_file(address):
+        return False
+    system, path = file_system(address)
+    with _told(address):
+        size = int(system.size(path) or 0)
+        with system.open(path, "rb") as stream:
+            if stream.read(len(magic)) != magic:
+                return False
+    with target.open("wb") as copy:
+        _fetch(system, path, address, copy, limits, size)
+    return True
+
+
 def open_remote(
     address: str, limits: Limits, scratch: Path | None, open_local: Callable[[Path], FileTree], archive: Any
 ) -> FileTree:
@@ -179,7 +194,7 @@ def open_remote(
         return RemoteTree(system, folder, {name: size}, parent)
     copy = ScratchFile(scratch or default_folder(), "fetched")
     try:
-        _fetch(system, path, address, copy, limits, size)
+        _fetch(system, path, address, copy.stream, limits, size)
         tree = open_local(copy.path)
     except BaseException:
         copy.discard()
@@ -189,7 +204,7 @@ def open_remote(
     return tree
 
 
-def _fetch(system: Any, path: str, address: str, copy: ScratchFile, limits: Limits, size: int) -> None:
+def _fetch(system: Any, path: str, address: str, copy: BinaryIO, limits: Limits, size: int) -> None:
     done = 0
     bar = tqdm(desc="fetch", total=size or None, unit="B", unit_scale=True, disable=None)
     with _told(address), system.open(path, "rb") as stream, bar:
@@ -197,11 +212,11 @@ def _fetch(system: Any, path: str, address: str, copy: ScratchFile, limits: Limi
             done += len(data)
             if done > limits.max_total_bytes:
                 raise InputError(f"more than {limits.max_total_bytes} bytes", where=address)
-            copy.stream.write(data)
+            copy.write(data)
             bar.update(len(data))
     if size and done != size:
         raise InputError(f"it ended after {done} of {size} bytes", where=address, hint="try again")
-    copy.stream.flush()
+    copy.flush()
 
 
 def _listing(system: Any, path: str, address: str, limits: Limits) -> dict[str, int]:
