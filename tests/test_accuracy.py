@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -195,6 +198,15 @@ def test_latency_gives_the_median_and_the_threads_back() -> None:
     assert took["calls"] == 30
 
 
+def test_the_stopwatch_counts_children_and_no_sleep() -> None:
+    watch = cost.Stopwatch()
+    subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 0.3: pass"], check=True)
+    time.sleep(0.3)
+    took = watch.read()
+    assert took["seconds"] >= took["cpu_seconds"] + 0.25
+    assert took["cpu_seconds"] >= 0.28  # counted in ticks
+
+
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     rows = [_row("dlib", 0.04), _row("fast", 0.03)]
     for row in rows:
@@ -226,7 +238,7 @@ def test_the_table_puts_the_best_first_and_keeps_the_last_row_of_a_system() -> N
     )
     assert first[3].startswith("| dlib | 4.00 |")
     assert "9.00" not in page
-    assert "| fast | five epochs | 2.5 min | 7 | `python -m benchmarks.accuracy` |" in page
+    assert "| fast | five epochs | 2.5 min | 100 s | 7 | `python -m benchmarks.accuracy` |" in page
 
 
 def test_systems_measured_on_other_faces_stand_in_another_table() -> None:
@@ -276,6 +288,7 @@ def _row(system: str, nme: float) -> Row:
         seed=7,
         ran="five epochs",
         seconds=150,
+        cpu_seconds=100,
         metrics=metrics,
         settings={
             "normaliser": "inter_ocular",

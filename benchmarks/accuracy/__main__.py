@@ -18,7 +18,6 @@ import os
 import shlex
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -55,11 +54,11 @@ def train_dlib(chosen: argparse.Namespace) -> None:
     with FaceStore(chosen.store) as store:
         rows = _rows(store, chosen.splits, chosen.limit)
         settings = shape_predictor.options(chosen.seed, chosen.cascades, chosen.trees)
-        start = time.perf_counter()
+        start = cost.Stopwatch()
         predictor, faces, left_out = shape_predictor.train(
             shown(store, rows, chosen.pictures), store.scheme, settings, mirror=chosen.mirror
         )
-        seconds = time.perf_counter() - start
+        took = start.read()
         chosen.out.mkdir(parents=True, exist_ok=True)
         predictor.save(str(chosen.out / "dlib.dat"))
         test = _rows(store, ["test"], chosen.limit)
@@ -77,7 +76,7 @@ def train_dlib(chosen: argparse.Namespace) -> None:
             test,
             predicted,
             ran=ran,
-            seconds=seconds,
+            **took,
             parameters=shape_predictor.parameters(settings, store.scheme.count),
             bytes=(chosen.out / "dlib.dat").stat().st_size,
             latency=cost.latency(calls),
@@ -97,7 +96,7 @@ def mean_shape(chosen: argparse.Namespace) -> None:
             predicted[here] = metrics.place_mean_shape(shape, boxes[here])
         ran = f"the mean of {len(store.rows_where(split='train'))} training faces laid into each box"
         parameters = sum(shape.size for shape in shapes.values())
-        _finish(chosen, store, rows, predicted, ran=ran, seconds=None, parameters=parameters)
+        _finish(chosen, store, rows, predicted, ran=ran, parameters=parameters)
 
 
 def naive(chosen: argparse.Namespace) -> None:
@@ -109,11 +108,11 @@ def naive(chosen: argparse.Namespace) -> None:
             shown(store, _rows(store, ["train"], chosen.limit), chosen.pictures), chosen.size
         )
         val = student.Faces(shown(store, _rows(store, ["val"], chosen.limit), chosen.pictures), chosen.size)
-        start = time.perf_counter()
+        start = cost.Stopwatch()
         model, epoch = student.train(
             train, val, chosen.network, store.scheme.count, chosen.epochs, seed=chosen.seed
         )
-        seconds = time.perf_counter() - start
+        took = start.read()
         rows = _rows(store, ["test"], chosen.limit)
         predicted = student.predict(model, shown(store, rows, chosen.pictures), chosen.size)
         example = torch.zeros(1, 1, chosen.size, chosen.size)
@@ -129,7 +128,7 @@ def naive(chosen: argparse.Namespace) -> None:
             rows,
             predicted,
             ran=ran,
-            seconds=seconds,
+            **took,
             parameters=parameters,
             flops=cost.flops(model, example),
             bytes=4 * parameters,
@@ -139,7 +138,7 @@ def naive(chosen: argparse.Namespace) -> None:
 
 
 def model(chosen: argparse.Namespace) -> None:
-    path, seconds = (chosen.model, None) if chosen.params is None else _trained(chosen)
+    path, took = (chosen.model, {}) if chosen.params is None else _trained(chosen)
     network, info = checkpoint.load_model(path)
     example = _example(info)
     with FaceStore(chosen.store) as store:
@@ -149,14 +148,14 @@ def model(chosen: argparse.Namespace) -> None:
         ran = f"{info.network} at {info.normalisation.input_size} px, best of its epochs: {info.epoch}"
         epochs = dict(params.get("train", {})).get("epochs")
         ran += f", of {epochs}" if epochs else ""
-        ran += ", and making the training arrays" if seconds is not None else ""
+        ran += ", and making the training arrays" if took else ""
         _finish(
             chosen,
             store,
             rows,
             predicted,
             ran=ran,
-            seconds=seconds,
+            **took,
             seed=int(params.get("seed", chosen.seed)),
             parameters=cost.parameters(network),
             flops=cost.flops(network, example),
@@ -166,15 +165,15 @@ def model(chosen: argparse.Namespace) -> None:
         )
 
 
-def _trained(chosen: argparse.Namespace) -> tuple[Path, float]:
-    """A model trained by `flmd train`; and the seconds that took."""
+def _trained(chosen: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
+    """A model trained by `flmd train`; and how long that took."""
     out = chosen.out / chosen.name.replace(" ", "-")
     if out.exists():  # going on with a killed training would tell too short a time
         raise ParamsError("exists already", where=str(out), hint="remove it, or measure its best.pt: --model")
     flmd = Path(sys.executable).with_name("flmd")
-    start = time.perf_counter()
+    start = cost.Stopwatch()
     subprocess.run([flmd, "train", chosen.store, "--out", out, "--params", chosen.params], check=True)
-    return out / "best.pt", time.perf_counter() - start
+    return out / "best.pt", start.read()
 
 
 def latency(chosen: argparse.Namespace) -> None:

@@ -17,6 +17,22 @@ from torch.utils.flop_counter import FlopCounterMode
 WARM_UP = 20
 
 
+class Stopwatch:
+    """Wall and CPU seconds since its making, of this process and of the children it waited for."""
+
+    def __init__(self) -> None:
+        self._start = self._now()
+
+    def read(self) -> dict[str, Any]:
+        """``seconds`` and ``cpu_seconds``."""
+        return {name: value - self._start[name] for name, value in self._now().items()}
+
+    @staticmethod
+    def _now() -> dict[str, float]:
+        spent = os.times()
+        return {"seconds": spent.elapsed, "cpu_seconds": sum(spent[:4])}
+
+
 def parameters(model: nn.Module) -> int:
     """Trained numbers of a network; buffers, such as the running means of a batch norm, are none."""
     return sum(p.numel() for p in model.parameters())

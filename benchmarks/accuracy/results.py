@@ -28,8 +28,9 @@ class Row:
     store : file name of the faces' store. test_faces : digest of the faces it was measured on; only rows
         that agree in it stand in one table.
     command, seed : what to type to get the row again.
-    ran : what was trained, in words made of the numbers used. seconds : that the training took; None where
-        nothing was trained here.
+    ran : what was trained, in words made of the numbers used. seconds, cpu_seconds : that the training
+        took; None where nothing was trained here. On a busy machine, or one that stopped the training for
+        a while, only the second says how long it takes.
     metrics : as :class:`flmd.evaluation.Evaluation` has them: fractions under dotted names.
     settings : likewise, what the metrics mean.
     regions : data set -> region -> NME.
@@ -42,7 +43,6 @@ class Row:
     command: str
     seed: int
     ran: str
-    seconds: float | None
     metrics: dict[str, float]
     settings: dict[str, Any]
     regions: dict[str, dict[str, float]]
@@ -50,6 +50,8 @@ class Row:
     flops: int | None = None
     bytes: int | None = None
     latency: dict[str, float] | None = None
+    seconds: float | None = None
+    cpu_seconds: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -158,9 +160,13 @@ def _section(dataset: str, rows: list[Row]) -> list[str]:
     body = [[row.system, *(_percent(row.regions[dataset].get(name)) for name in names)] for row in measured]
     lines += _table(["NME % by region", *names], body)
     body = [
-        [row.system, row.ran, _duration(row.seconds), str(row.seed), f"`{row.command}`"] for row in measured
+        [
+            *(row.system, row.ran, _duration(row.seconds), _duration(row.cpu_seconds)),
+            *(str(row.seed), f"`{row.command}`"),
+        ]
+        for row in measured
     ]
-    heads = ["system", "what ran", "training took", "seed", "command"]
+    heads = ["system", "what ran", "training took", "of the CPU", "seed", "command"]
     return lines + _table(heads, body, rule="---")
 
 
