@@ -65,7 +65,7 @@ def flmd_data(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         start = time.monotonic()
         with pytest.raises(SystemExit) as ended:
             entry.main()  # type: ignore[attr-defined]
-        assert time.monotonic() - start < 5, "no input may hang a command"
+        assert time.monotonic() - start < 60, "no input may hang a command"
         captured = capsys.readouterr()
         return Outcome(int(ended.value.code or 0), captured.out, captured.err)
 

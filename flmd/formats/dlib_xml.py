@@ -21,7 +21,7 @@ from flmd.formats.dlib_xml_writer import FLAGS, NUMBERS, write
 from flmd.formats.layout import LARGEST, number_in, photo_of, resolve, split_of
 from flmd.formats.xml_stream import LARGEST_KEPT, XmlStream
 from flmd.schemes import Scheme, scheme_of_count
-from flmd.schemes.base import MOST_POINTS
+from flmd.schemes.base import MOST_POINTS, USUAL
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
@@ -94,7 +94,10 @@ class DlibXml(Format):
                     counts[count] += 1
             if counts.total() >= PEEKED:
                 break
-        return scheme_of_count(min(counts.most_common(1)[0][0], MOST_POINTS)) if counts else "ibug68"
+        if not counts:
+            return "ibug68"
+        usual = max(counts, key=lambda count: (counts[count], count in USUAL))
+        return scheme_of_count(min(usual, MOST_POINTS))
 
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield the faces of every file in order, in bounded memory; see the class for what is skipped."""

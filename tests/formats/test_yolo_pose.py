@@ -267,7 +267,7 @@ def test_mutated_files_end_in_faces_skips_or_errors(tmp_path):
                 list(YOLO.read(tree, TWO, files or ("data.yaml",)))
             except FlmdError:
                 continue
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 60  # a hang, not a speed
 
 
 # Writing
