@@ -95,9 +95,9 @@ def star(
     target: Tensor,
     labelled: Tensor,
     *,
-    beta: Positive = 0.01,
-    spread: NotNegative = 1.0,
-    epsilon: Positive = 1e-5,
+    beta: Positive = 0.005,
+    spread: NotNegative = 4.0,
+    epsilon: Positive = 2.5e-6,
 ) -> Tensor:
     """s(d1) / sqrt(v1 + epsilon) + s(d2) / sqrt(v2 + epsilon) + spread (v1 + v2); s: smooth L1.
 
@@ -107,8 +107,10 @@ def star(
     The M estimates weigh 1, 2, 4 ... of their sum, as there. No gradient goes through the axes'
     directions: it has no limit where a distribution is round.
 
-    predicted (M, B, K, 5), see the top of this file. ``beta`` is in the units of ``target``, ``spread``
-    and ``epsilon`` in those of 1 / target^2 and target^2; the defaults are the authors', for points_scale 1.
+    predicted (M, B, K, 5), see the top of this file. ``beta`` is in the units of ``target``, ``epsilon`` in
+    their square, ``spread`` in its inverse. The defaults are the authors' 0.01, 1e-5 and 1 of coordinates in
+    -1..1, in shares of the side: right for points_scale 1. The covariance is the plain one; theirs is
+    divided by 1 less the sum of the squared heat map.
     """
     difference, _, _ = _masked(predicted[..., :2], target, labelled)
     xx, xy, yy = predicted[..., 2:].unbind(-1)

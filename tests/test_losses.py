@@ -129,31 +129,39 @@ def star_of(error: tuple[float, float], *, xx: float, xy: float, yy: float, **op
 def test_star_by_hand() -> None:
     # Standard deviations 0.2 and 0.1, error (0.04, 0.03), beta 0.01: 0.04 - 0.005 and 0.03 - 0.005.
     value = 0.035 / 0.2 + 0.025 / 0.1 + 2 * (0.04 + 0.01)
-    assert star_of((0.04, 0.03), xx=0.04, xy=0, yy=0.01, spread=2, epsilon=1e-12) == pytest.approx(value)
+    assert star_of((0.04, 0.03), xx=0.04, xy=0, yy=0.01, beta=0.01, spread=2, epsilon=1e-12) == pytest.approx(
+        value
+    )
     # The long axis on y, and errors within beta: d^2 / (2 beta) = 0.0018 and 0.0008 at beta 0.25.
-    value = 0.0018 / 0.1 + 0.0008 / 0.2 + 0.05
+    value = 0.0018 / 0.1 + 0.0008 / 0.2 + 4 * 0.05
     assert star_of((0.03, -0.02), xx=0.01, xy=0, yy=0.04, beta=0.25, epsilon=1e-12) == pytest.approx(value)
     # With epsilon 0.05 the standard deviations 0.2 and 0.1 are sqrt(0.09) and sqrt(0.06).
-    value = 0.035 / 0.3 + 0.025 / math.sqrt(0.06) + 0.05
-    assert star_of((0.04, 0.03), xx=0.04, xy=0, yy=0.01, epsilon=0.05) == pytest.approx(value)
+    value = 0.035 / 0.3 + 0.025 / math.sqrt(0.06) + 4 * 0.05
+    assert star_of((0.04, 0.03), xx=0.04, xy=0, yy=0.01, beta=0.01, epsilon=0.05) == pytest.approx(value)
 
 
 def test_star_of_a_slanted_distribution_by_hand() -> None:
     # Variances 0.05 and 0.03 along (1, 1) and (1, -1): xx = yy = 0.04, xy = 0.01. The error is along (1, 1).
     length = math.hypot(0.06, 0.06)
-    value = (length - 0.005) / math.sqrt(0.05) + 0.08
-    assert star_of((0.06, 0.06), xx=0.04, xy=0.01, yy=0.04, epsilon=1e-12) == pytest.approx(value)
-    value = (length - 0.005) / math.sqrt(0.03) + 0.08
-    assert star_of((0.06, -0.06), xx=0.04, xy=0.01, yy=0.04, epsilon=1e-12) == pytest.approx(value)
+    value = (length - 0.005) / math.sqrt(0.05) + 4 * 0.08
+    assert star_of((0.06, 0.06), xx=0.04, xy=0.01, yy=0.04, beta=0.01, epsilon=1e-12) == pytest.approx(value)
+    value = (length - 0.005) / math.sqrt(0.03) + 4 * 0.08
+    assert star_of((0.06, -0.06), xx=0.04, xy=0.01, yy=0.04, beta=0.01, epsilon=1e-12) == pytest.approx(value)
 
 
-def test_star_defaults_are_the_authors() -> None:
-    value = 0.035 / math.sqrt(0.04001) + 0.025 / math.sqrt(0.01001) + 0.05
+def test_star_defaults_are_the_authors_in_shares_of_the_side() -> None:
+    # Theirs count the side from -1 to 1, so errors are twice and variances four times as large:
+    # 0.08 - 0.005 over sqrt(0.16 + 1e-5), 0.06 - 0.005 over sqrt(0.04 + 1e-5), and 0.16 + 0.04.
+    value = 0.075 / math.sqrt(0.16001) + 0.055 / math.sqrt(0.04001) + 0.2
+    assert star_of((0.08, 0.06), xx=0.16, xy=0, yy=0.04, beta=0.01, spread=1, epsilon=1e-5) == (
+        pytest.approx(value)
+    )
     assert star_of((0.04, 0.03), xx=0.04, xy=0, yy=0.01) == pytest.approx(value)
 
 
 def test_star_counts_an_error_along_the_distribution_less_than_one_across_it() -> None:
-    assert star_of((0.05, 0), xx=0.04, xy=0, yy=0.001) < star_of((0, 0.05), xx=0.04, xy=0, yy=0.001) / 5
+    along, across = (star_of(error, xx=0.04, xy=0, yy=0.001, spread=0) for error in ((0.05, 0), (0, 0.05)))
+    assert across == pytest.approx(along * math.sqrt(40), rel=2e-3)
 
 
 def test_later_estimates_weigh_twice_the_one_before() -> None:
