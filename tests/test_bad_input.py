@@ -307,3 +307,16 @@ def test_full_disk_keeps_the_old_store(flmd_data, folder: Path, small_disk: Path
     assert "disk is full" in done.one_line_error()
     assert target.read_bytes() == before
     assert [p.name for p in small_disk.iterdir()] == ["faces.h5"]
+
+
+def test_full_disk_keeps_the_old_annotations(flmd_data, folder: Path, small_disk: Path) -> None:  # type: ignore[no-untyped-def]
+    target = small_disk / "faces.json"
+    one, many = folder / "one.xml", folder / "many.xml"
+    one.write_text(document(box(parts())))
+    many.write_text(document(*[box(parts())] * 2500))  # over 2 MB of JSON
+    assert flmd_data("convert", one, target, "--to", "coco").code == 0
+    before = target.read_bytes()
+    done = flmd_data("convert", many, target, "--to", "coco", "--overwrite")
+    assert "disk is full" in done.one_line_error()
+    assert target.read_bytes() == before
+    assert [p.name for p in small_disk.iterdir()] == ["faces.json"]
