@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks import inputs
@@ -391,10 +391,17 @@ def heading(plan: Plan) -> list[str]:
         "the machine disturbs least.",
         "",
         f"{len(os.sched_getaffinity(0))} cores ({cpu}), Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version(name)}" for name in packages)
+        + ", ".join(f"{name} {_version(name)}" for name in packages)
         + ".",
         "",
     ]
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _lines(path: str) -> list[str]:
@@ -444,11 +451,11 @@ def main() -> None:
             annotations=2000 if chosen.quick else 100_000,
             lists=(1000, 4000) if chosen.quick else (1000, 10_000, 100_000, 1_000_000),
         )
+        head = "\n".join(heading(plan)).rstrip() + "\n"  # first: what it names may be missing
         parts = {}
         for name in chosen.only:
             print(name, flush=True)
             parts[name] = "\n".join(PARTS[name](plan)).rstrip() + "\n"
-        head = "\n".join(heading(plan)).rstrip() + "\n"
     print("\n".join([head, *parts.values()]))
     if not chosen.quick:
         old = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""

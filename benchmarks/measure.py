@@ -71,7 +71,7 @@ def race(contenders: list[Contender], rounds: int) -> float:
             run(contender)
             rate = contender.count / contender.seconds[-1]
             line = f"  {turn + 1}/{rounds} {contender.label}: {rate:,.1f} /s"
-            print(f"{line}, {contender.seconds[-1]:.2f} s", flush=True)
+            print(f"{line}, {contender.seconds[-1]:.2f} s, {contender.peak / 2**20:.0f} MiB", flush=True)
     busy_after, total_after = machine()
     ours = sum(sum(c.cpu) for c in {id(c): c for c in contenders}.values())
     return max(0.0, busy_after - busy - ours) / max(total_after - total, 1e-9)
