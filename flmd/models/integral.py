@@ -17,6 +17,7 @@ from torch.nn.functional import interpolate
 
 from flmd.options import Count
 
+Blocks = Annotated[int, Field(ge=0)]
 STRIDE = 16  # input pixels to a pixel of the deepest map
 MAP_STRIDE = 4  # input pixels to a pixel of a heat map
 
@@ -48,8 +49,7 @@ class Integral(nn.Module):
     ----------
     points : K. channels : of the input. input_size : S, a multiple of 16, pixels.
     width : channels at stride 4; 2 and 4 times that at strides 8 and 16.
-    blocks : residual blocks at strides 4, 8, 16.
-    offset, scale : the convention of the outputs, as ``flmd.normalise`` has them.
+    fine_blocks, middle_blocks, coarse_blocks : residual blocks at strides 4, 8, 16.
 
     Maps (B, C, S, S) to (B, K, 2) coordinates: 0 in the middle of the input, its sides at -0.5 and 0.5.
     """
@@ -61,18 +61,20 @@ class Integral(nn.Module):
         channels: Annotated[int, Field(ge=1, le=3)] = 1,
         input_size: Annotated[int, Field(ge=32, multiple_of=STRIDE)] = 96,
         width: Count = 32,
-        blocks: tuple[int, int, int] = (1, 1, 1),
+        fine_blocks: Blocks = 1,
+        middle_blocks: Blocks = 1,
+        coarse_blocks: Blocks = 1,
     ) -> None:
         super().__init__()
         half = width * 3 // 4
         self.stem = nn.Sequential(_convolution(channels, half, 2), _convolution(half, width, 2))
         widths = (width, 2 * width, 4 * width)
-        self.fine = nn.Sequential(*(Residual(widths[0]) for _ in range(blocks[0])))
+        self.fine = nn.Sequential(*(Residual(widths[0]) for _ in range(fine_blocks)))
         self.middle = nn.Sequential(
-            _convolution(widths[0], widths[1], 2), *(Residual(widths[1]) for _ in range(blocks[1]))
+            _convolution(widths[0], widths[1], 2), *(Residual(widths[1]) for _ in range(middle_blocks))
         )
         self.coarse = nn.Sequential(
-            _convolution(widths[1], widths[2], 2), *(Residual(widths[2]) for _ in range(blocks[2]))
+            _convolution(widths[1], widths[2], 2), *(Residual(widths[2]) for _ in range(coarse_blocks))
         )
         self.from_coarse = nn.Conv2d(widths[2], widths[1], 1)
         self.from_middle = nn.Conv2d(widths[1], widths[1], 1)
