@@ -375,26 +375,29 @@ def _linear(plan: Plan, target: Path) -> list[str]:
     ]
 
 
-def heading(plan: Plan) -> list[str]:
+HEADING = """# Performance
+
+Written by `make bench`. Every run is a fresh process; contenders take turns, and a number is the median of
+their runs (spread: half their range). Memory is anonymous + shared (RssAnon + RssShmem), the highest sum
+over a process and all its children, imports included. CPU time is of all processes from the start of the
+clock on, the cheapest run's: what other work on the machine disturbs least. The last line of a section says
+what it was measured on.
+"""
+
+
+def conditions(plan: Plan) -> str:
+    """The last line of a section."""
     cpu = next(
         (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
         platform.processor(),
     )
     packages = ("opencv-python-headless", "albumentations", "torch", "litdata", "simplejpeg", "numpy", "h5py")
-    return [
-        "# Performance",
-        "",
-        "Written by `make bench`. Every run is a fresh process; contenders take turns, and a number is the "
-        f"median of {plan.rounds} runs (spread: half their range). Memory is anonymous + shared "
-        "(RssAnon + RssShmem), the highest sum over a process and all its children, imports included. "
-        "CPU time is of all processes from the start of the clock on, the cheapest run's: what other work on "
-        "the machine disturbs least.",
-        "",
+    return (
+        f"Runs of each contender: {plan.rounds}, but where it says otherwise. "
         f"{len(os.sched_getaffinity(0))} cores ({cpu}), Python {platform.python_version()}, "
         + ", ".join(f"{name} {_version(name)}" for name in packages)
-        + ".",
-        "",
-    ]
+        + "."
+    )
 
 
 def _version(name: str) -> str:
@@ -451,26 +454,26 @@ def main() -> None:
             annotations=2000 if chosen.quick else 100_000,
             lists=(1000, 4000) if chosen.quick else (1000, 10_000, 100_000, 1_000_000),
         )
-        head = "\n".join(heading(plan)).rstrip() + "\n"  # first: what it names may be missing
+        last = conditions(plan)
         parts = {}
         for name in chosen.only:
             print(name, flush=True)
-            parts[name] = "\n".join(PARTS[name](plan)).rstrip() + "\n"
-    print("\n".join([head, *parts.values()]))
+            parts[name] = "\n".join(PARTS[name](plan)).rstrip() + f"\n\n{last}\n"
+    print("\n".join([HEADING, *parts.values()]))
     if not chosen.quick:
         old = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
         PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(_page(head, parts, old), encoding="utf-8")
+        PAGE.write_text(_page(parts, old), encoding="utf-8")
         print(f"written: {PAGE.relative_to(ROOT)}")
 
 
-def _page(head: str, parts: dict[str, str], old: str) -> str:
+def _page(parts: dict[str, str], old: str) -> str:
     """The page with these parts new, and the others as they were."""
     sections = {text.split("\n", 1)[0]: text for text in re.split(r"^(?=## )", old, flags=re.MULTILINE)[1:]}
     for text in parts.values():
         title = text.split("\n", 1)[0]
         sections[title] = text + "\n"
-    return "\n".join([head, *(text.rstrip() + "\n" for text in sections.values())])
+    return "\n".join([HEADING, *(text.rstrip() + "\n" for text in sections.values())])
 
 
 if __name__ == "__main__":
