@@ -122,6 +122,7 @@ class _Run:
         device: torch.device,
     ) -> None:
         self.settings, self.seed, self.device = settings, seed, device
+        models.check_convention(settings.network, settings.points_offset, settings.points_scale)
         self.normalisation = Normalisation(
             input_size=train.images.shape[-1],
             pixel_mean=_numbers(settings.pixel_mean),
@@ -131,7 +132,7 @@ class _Run:
         )
         self.info = checkpoint.ModelInfo(
             network=settings.network,
-            options=dict(settings.network_options),
+            options=models.resolved_options(settings.network, **settings.network_options),
             points=scheme.count,
             channels=1 if train.images.ndim == 3 else train.images.shape[1],
             scheme=scheme.name,

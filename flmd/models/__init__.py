@@ -30,6 +30,8 @@ NETWORKS = {
     "xception": "flmd.models.xception:Xception",
 }
 
+_OF_EVERY_NETWORK = frozenset({"points", "channels", "input_size", "pretrained"})
+
 
 def names() -> list[str]:
     """The networks there are, sorted; imports none of them."""
@@ -76,6 +78,29 @@ def build(
         given["pretrained"] = pretrained
     network: nn.Module = factory(**_options.check("network", name, factory, given))
     return network
+
+
+def resolved_options(name: str, **options: object) -> dict[str, Any]:
+    """All of a network's own options: those given, checked, and the defaults of the others.
+
+    What a checkpoint keeps, so that a later change of a default does not change an old model. Without
+    ``points``, ``channels``, ``input_size`` and ``pretrained``. ParamsError as :func:`build`.
+    """
+    factory = _factory(name)
+    checked = _options.check("network", name, factory, options)
+    defaults = {option: p.default for option, p in _options.known_options(factory).items()}
+    return {k: v for k, v in {**defaults, **checked}.items() if k not in _OF_EVERY_NETWORK}
+
+
+def check_convention(name: str, points_offset: float, points_scale: float) -> None:
+    """ParamsError when a network reads points off a map, in one convention only, and is asked for another."""
+    own: tuple[float, float] | None = getattr(_factory(name), "convention", None)
+    if own is not None and own != (points_offset, points_scale):
+        raise ParamsError(
+            f"points_offset {points_offset}, points_scale {points_scale}",
+            where="train",
+            expected=f"{own[0]} and {own[1]}: network {name} gives places on its input",
+        )
 
 
 def check_pretrained(name: str, pretrained: str) -> None:

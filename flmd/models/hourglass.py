@@ -109,6 +109,8 @@ class Hourglass(nn.Module):
     width : channels of all of them.
     """
 
+    convention = (0.5, 1.0)  # points_offset and points_scale that its places are in
+
     def __init__(
         self,
         *,

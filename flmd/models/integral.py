@@ -54,6 +54,8 @@ class Integral(nn.Module):
     Maps (B, C, S, S) to (B, K, 2) coordinates: 0 in the middle of the input, its sides at -0.5 and 0.5.
     """
 
+    convention = (0.5, 1.0)  # points_offset and points_scale that its places are in
+
     def __init__(
         self,
         *,

@@ -64,6 +64,36 @@ def test_impossible_wishes_are_one_line(name: str, options: dict[str, object], m
     assert "\n" not in str(caught.value)
 
 
+def test_resolved_options_hold_the_defaults_and_only_the_networks_own() -> None:
+    assert models.resolved_options("integral", width=8) == {
+        "width": 8,
+        "fine_blocks": 1,
+        "middle_blocks": 1,
+        "coarse_blocks": 1,
+    }
+    with pytest.raises(ParamsError, match="did you mean 'width'"):
+        models.resolved_options("integral", widht=8)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_resolved_options_build_the_same_network(name: str) -> None:
+    one = models.build(name, **SMALL[name])  # type: ignore[arg-type]
+    given = {k: v for k, v in SMALL[name].items() if k != "input_size"}
+    every = models.resolved_options(name, **given)
+    two = models.build(name, input_size=int(SMALL[name]["input_size"]), **every)
+    assert {k: v.shape for k, v in one.state_dict().items()} == {
+        k: v.shape for k, v in two.state_dict().items()
+    }
+
+
+def test_networks_that_read_maps_take_one_convention_only() -> None:
+    models.check_convention("xception", 0.1, 3.0)
+    for name in ("integral", "hourglass"):
+        models.check_convention(name, 0.5, 1.0)
+        with pytest.raises(ParamsError, match=f"expected 0.5 and 1.0.*{name}"):
+            models.check_convention(name, 0.0, 1.0)
+
+
 def test_listing_imports_no_network() -> None:
     code = "import sys, flmd.models; flmd.models.names(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
