@@ -234,15 +234,15 @@ def test_the_table_puts_the_best_first_and_keeps_the_last_row_of_a_system() -> N
     page = results.markdown([_row("dlib", 0.09), _row("fast", 0.03), _row("dlib", 0.04)])
     first = page.split("| all (2 faces)")[1].splitlines()
     assert first[2].startswith(
-        "| fast | 3.00 | 0.500 | 12.5 % | 1,234,567 | 98.8 | 1.25 | 2.50 | 0.75 | 2.0 |"
+        "| fast | annotated | 3.00 | 0.500 | 12.5 % | 1,234,567 | 98.8 | 1.25 | 2.50 | 0.75 | 2.0 |"
     )
-    assert first[3].startswith("| dlib | 4.00 |")
+    assert first[3].startswith("| dlib | annotated | 4.00 |")
     assert "9.00" not in page
     assert "| fast | five epochs | 2.5 min | 100 s | 7 | `python -m benchmarks.accuracy` |" in page
 
 
 def test_systems_measured_on_other_faces_stand_in_another_table() -> None:
-    page = results.markdown([_row("dlib", 0.04), replace(_row("fast", 0.03), test_faces="others")])
+    page = results.markdown([_row("dlib", 0.04), replace(_row("fast", 0.03), test_faces={"drawn": "others"})])
     assert page.count("| all (2 faces)") == 2
 
 
@@ -250,16 +250,24 @@ def test_what_has_no_number_is_a_dash() -> None:
     bare = replace(
         _row("mean shape", 0.2), parameters=None, flops=None, bytes=None, latency=None, seconds=None
     )
-    assert "| mean shape | 20.00 | 0.500 | 12.5 % | – | – | – | – | – | – |" in results.markdown([bare])
+    assert "| mean shape | annotated | 20.00 | 0.500 | 12.5 % | – | – | – | – | – | – |" in results.markdown(
+        [bare]
+    )
 
 
 def test_the_digest_tells_test_faces_apart(store: FaceStore) -> None:
     digests = [
-        results.digest_of(evaluate_store.test_faces(store, np.array(rows)))
+        results.digests_of(evaluate_store.test_faces(store, np.array(rows)))["test"]
         for rows in ([0, 1], [0, 1], [1, 0], [0])
     ]
-    assert digests[0] == digests[1]
-    assert len(set(digests)) == 3
+    assert digests[0] == digests[1] == digests[2]
+    assert digests[3] != digests[0]
+
+
+def test_the_digest_does_not_look_at_boxes(store: FaceStore) -> None:
+    faces = evaluate_store.test_faces(store, np.array([0, 1]))
+    assert results.digests_of(replace(faces, box=faces.box + 1)) == results.digests_of(faces)
+    assert results.digests_of(replace(faces, landmarks=faces.landmarks + 1)) != results.digests_of(faces)
 
 
 class _Constant(nn.Module):
@@ -282,8 +290,8 @@ def _row(system: str, nme: float) -> Row:
     metrics = {"drawn.faces": 2, "drawn.nme": nme, "drawn.auc08": 0.5, "drawn.fr08": 0.125}
     return Row(
         system=system,
-        store="faces.h5",
-        test_faces="abc",
+        test_faces={"drawn": "abc"},
+        splits={"drawn": "subject"},
         command="python -m benchmarks.accuracy",
         seed=7,
         ran="five epochs",

@@ -4,11 +4,12 @@
     python -m benchmarks.accuracy mean-shape faces.h5 --out reports/accuracy
     python -m benchmarks.accuracy naive faces.h5 --pictures TREE --out reports/accuracy
     python -m benchmarks.accuracy model faces.h5 --model best.pt --name fast --out reports/accuracy
-    python -m benchmarks.accuracy model faces.h5 --params params.yaml --name fast --out reports/accuracy
+    python -m benchmarks.accuracy recipe fast --out reports/accuracy -S datasets.ibug300w.source=../faces
     python -m benchmarks.accuracy latency faces.h5 --model best.pt --predictor reports/accuracy/dlib.dat
     python -m benchmarks.accuracy table reports/accuracy
 
-Each but the last two appends a row to ``results.jsonl`` in the folder.
+Each but the last two appends a row to ``results.jsonl`` in the folder. ``recipe`` changes params.yaml and the
+outputs of the project in the current folder: run it in a clone.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,12 +29,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from ruamel.yaml import YAML
 
 from benchmarks.accuracy import cost, results
 from benchmarks.accuracy.pictures import shown
 from benchmarks.accuracy.results import Row
-from flmd import checkpoint, evaluation, metrics
-from flmd.errors import FlmdError, ParamsError, StoreError
+from flmd import checkpoint, evaluation, metrics, recipes
+from flmd.errors import FlmdError, StoreError
 from flmd.evaluate_store import mean_shapes, predict_rows, test_faces
 from flmd.store import FaceStore
 
@@ -137,18 +142,50 @@ def naive(chosen: argparse.Namespace) -> None:
         )
 
 
+def recipe(chosen: argparse.Namespace) -> None:
+    """What a user does, `flmd recipe apply` and `dvc repro`; the stage that trains is timed by itself."""
+    params_file = Path("params.yaml")
+    changed = recipes.load(chosen.recipe, recipes.folder())
+    recipes.apply(changed, params_file)
+    wishes: dict[str, Any] = {}
+    for text in chosen.set:
+        key, _, value = text.partition("=")
+        *sections, last = key.split(".")
+        place = wishes
+        for part in sections:
+            place = place.setdefault(part, {})
+        place[last] = YAML(typ="safe").load(value)
+    recipes.apply(replace(changed, settings=wishes), params_file)
+    subprocess.run(["dvc", "repro", "augment", "weights"], check=True)
+    start = cost.Stopwatch()  # without the run cache, which would bring back a training in no time
+    subprocess.run(["dvc", "repro", "--force", "--single-item", "--no-run-cache", "train"], check=True)
+    took = start.read()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    kept = chosen.out / f"{chosen.name.replace(' ', '-')}.pt"
+    shutil.copyfile("data/model/best.pt", kept)
+    chosen.store = Path("data/faces.h5")
+    _measure_model(chosen, kept, took)
+
+
 def model(chosen: argparse.Namespace) -> None:
-    path, took = (chosen.model, {}) if chosen.params is None else _trained(chosen)
+    _measure_model(chosen, chosen.model, {})
+
+
+def _measure_model(chosen: argparse.Namespace, path: Path, took: dict[str, Any]) -> None:
+    """A model of ours on the test faces of the data sets that it was trained on."""
     network, info = checkpoint.load_model(path)
     example = _example(info)
+    params: dict[str, Any] = dict(info.made_from.get("params", {}))
+    training = dict(params.get("train", {}))
     with FaceStore(chosen.store) as store:
-        rows = _rows(store, ["test"], chosen.limit)
+        rows = _rows(store, ["test"], chosen.limit, training.get("datasets", []))
         predicted = predict_rows(store, rows, network, info, "cpu")
-        params: dict[str, Any] = dict(info.made_from.get("params", {}))
-        ran = f"{info.network} at {info.normalisation.input_size} px, best of its epochs: {info.epoch}"
-        epochs = dict(params.get("train", {})).get("epochs")
-        ran += f", of {epochs}" if epochs else ""
-        ran += ", and making the training arrays" if took else ""
+        faces = len(_rows(store, ["train"], None, training.get("datasets", [])))
+        ran = f"{info.network} at {info.normalisation.input_size} px; {faces} faces"
+        if training:
+            each = training["epoch_faces"] or faces * info.crop["variants"]
+            ran += f", {training['epochs']} epochs of {each:,} crops, batch {training['batch']}"
+        ran += f"; the model of epoch {info.epoch}"
         _finish(
             chosen,
             store,
@@ -163,17 +200,6 @@ def model(chosen: argparse.Namespace) -> None:
             latency=cost.latency(cost.network_calls(network, example, TIMED)),
             versions={"torch": torch.__version__},
         )
-
-
-def _trained(chosen: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
-    """A model trained by `flmd train`; and how long that took."""
-    out = chosen.out / chosen.name.replace(" ", "-")
-    if out.exists():  # going on with a killed training would tell too short a time
-        raise ParamsError("exists already", where=str(out), hint="remove it, or measure its best.pt: --model")
-    flmd = Path(sys.executable).with_name("flmd")
-    start = cost.Stopwatch()
-    subprocess.run([flmd, "train", chosen.store, "--out", out, "--params", chosen.params], check=True)
-    return out / "best.pt", start.read()
 
 
 def latency(chosen: argparse.Namespace) -> None:
@@ -208,9 +234,13 @@ def table(chosen: argparse.Namespace) -> None:
     print(results.markdown(results.read(chosen.folders)), end="")
 
 
-def _rows(store: FaceStore, splits: list[str], limit: int | None) -> NDArray[np.intp]:
-    """Of these splits, in the store's order; the first ``limit`` of each."""
+def _rows(
+    store: FaceStore, splits: list[str], limit: int | None, datasets: Sequence[str] = ()
+) -> NDArray[np.intp]:
+    """Of these splits, in the store's order; the first ``limit`` of each. ``datasets``: of these alone."""
     found = np.sort(np.concatenate([store.rows_where(split=split)[:limit] for split in splits]))
+    if datasets:
+        found = found[np.isin(store.texts("dataset", found), datasets)]
     if not len(found):
         raise StoreError(f"no face has split {' or '.join(splits)}", where=str(store.path))
     return found
@@ -239,8 +269,8 @@ def _finish(
     )
     row = Row(
         system=chosen.name,
-        store=chosen.store.name,
-        test_faces=results.digest_of(faces),
+        test_faces=results.digests_of(faces),
+        splits=results.splits_of(store),
         command=shlex.join(["python", "-m", "benchmarks.accuracy", *sys.argv[1:]]),
         seed=chosen.seed if seed is None else seed,
         metrics=measured.metrics,
@@ -264,7 +294,10 @@ def _arguments() -> argparse.Namespace:
         one.set_defaults(run=run)
         if name == "table":
             return one
-        one.add_argument("store", type=Path, help="a face store, from `flmd-data convert`")
+        if name == "recipe":
+            one.add_argument("recipe", help="as `flmd recipe list` has it")
+        else:
+            one.add_argument("store", type=Path, help="a face store, from `flmd-data convert`")
         if pictures:
             one.add_argument("--pictures", type=Path, help="tree of the pictures; without, the store's crops")
         if system is not None:
@@ -288,9 +321,11 @@ def _arguments() -> argparse.Namespace:
     one.add_argument("--epochs", type=int, default=20)
     one.add_argument("--threads", type=int, default=1)
     one = command(model, "model", "measure a model of ours", "flmd", False)
-    from_ = one.add_mutually_exclusive_group(required=True)
-    from_.add_argument("--model", type=Path, help="best.pt")
-    from_.add_argument("--params", type=Path, help="train with these settings first, into OUT/NAME")
+    one.add_argument("--model", type=Path, required=True, help="best.pt")
+    one = command(recipe, "recipe", "train a recipe in this project and measure it", "recipe", False)
+    one.add_argument(
+        "-S", dest="set", action="append", default=[], metavar="KEY=VALUE", help="of params.yaml"
+    )
     one = command(latency, "latency", "time models and dlib's predictor in turns", None, True)
     one.add_argument("--model", type=Path, nargs="*", default=[], help="best.pt")
     one.add_argument("--predictor", type=Path, help="dlib.dat")

@@ -13,6 +13,7 @@ import numpy as np
 
 from flmd.errors import InputError
 from flmd.evaluation import Evaluation, TestFaces, threshold_suffix
+from flmd.store import FaceStore
 
 FILE = "results.jsonl"
 MISSING = "–"
@@ -25,8 +26,8 @@ class Row:
     Attributes
     ----------
     system : its name in the tables.
-    store : file name of the faces' store. test_faces : digest of the faces it was measured on; only rows
-        that agree in it stand in one table.
+    test_faces : data set -> digest of the faces it was measured on; only rows that agree in it stand in one
+        table. splits : data set -> how its test faces were chosen.
     command, seed : what to type to get the row again.
     ran : what was trained, in words made of the numbers used. seconds, cpu_seconds : that the training
         took; None where nothing was trained here. On a busy machine, or one that stopped the training for
@@ -38,8 +39,8 @@ class Row:
     """
 
     system: str
-    store: str
-    test_faces: str
+    test_faces: dict[str, str]
+    splits: dict[str, str]
     command: str
     seed: int
     ran: str
@@ -55,12 +56,35 @@ class Row:
     versions: dict[str, str] = field(default_factory=dict)
 
 
-def digest_of(faces: TestFaces) -> str:
-    """Of pictures, boxes and true points: equal for the same faces in the same order."""
-    sha = hashlib.sha256("\n".join(faces.image).encode())
-    for column in (faces.box, faces.landmarks, faces.visibility):
-        sha.update(np.ascontiguousarray(column).tobytes())
-    return sha.hexdigest()[:16]
+def digests_of(faces: TestFaces) -> dict[str, str]:
+    """Data set -> digest of its pictures and true points: equal for the same faces in any order.
+
+    Boxes take no part: systems are told them as their authors have them, and the tables say whose.
+    """
+    found = {}
+    names = np.array(faces.dataset)
+    for name in dict.fromkeys(faces.dataset):
+        rows = np.flatnonzero(names == name)
+        each = sorted(
+            faces.image[row].encode() + faces.landmarks[row].tobytes() + faces.visibility[row].tobytes()
+            for row in rows
+        )
+        found[name] = hashlib.sha256(b"".join(each)).hexdigest()[:16]
+    return found
+
+
+def splits_of(store: FaceStore) -> dict[str, str]:
+    """Data set -> the split policy that its store was made with; "" where the store does not say."""
+    made: dict[str, Any] = dict(store.made_from)
+    names = list(dict.fromkeys(store.texts("dataset")))
+    records: list[Any] = made.get("stores", [made])
+    if len(records) != len(names):
+        return dict.fromkeys(names, "")
+    params = [record.get("params", {}) for record in records]
+    return {
+        name: str(dict(one.get("dataset", one)).get("split", ""))
+        for name, one in zip(names, params, strict=True)
+    }
 
 
 def regions_of(measured: Evaluation) -> dict[str, dict[str, float]]:
@@ -108,13 +132,13 @@ def markdown(rows: Iterable[Row]) -> str:
 
     Of several rows of one system on the same faces the last stands.
     """
-    groups: dict[str, dict[str, Row]] = {}
+    groups: dict[tuple[str, str], dict[str, Row]] = {}
     for row in rows:
-        groups.setdefault(row.test_faces, {})[row.system] = row
+        for dataset in row.regions:
+            groups.setdefault((dataset, row.test_faces[dataset]), {})[row.system] = row
     lines = []
-    for systems in groups.values():
-        for dataset in dict.fromkeys(name for row in systems.values() for name in row.regions):
-            lines += _section(dataset, list(systems.values()))
+    for (dataset, _), systems in sorted(groups.items(), key=lambda item: item[0][0]):
+        lines += _section(dataset, list(systems.values()))
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -122,17 +146,16 @@ def _section(dataset: str, rows: list[Row]) -> list[str]:
     measured = [row for row in rows if f"{dataset}.nme" in row.metrics]
     measured.sort(key=lambda row: row.metrics[f"{dataset}.nme"])
     settings = measured[0].settings
-    boxes = ", ".join(f"{n} {source}" for source, n in settings["datasets"][dataset]["box_source"].items())
     threshold, suffix = settings["threshold"], threshold_suffix(settings["threshold"])
     parts = [
         p for p in ("", ".common", ".challenging", ".full") if f"{dataset}{p}.nme" in measured[0].metrics
     ]
     lines = [
-        f"### {dataset}, test faces of {measured[0].store}",
+        f"### {dataset}, split {measured[0].splits.get(dataset) or 'unknown'}",
         "",
         f"NME in % of the normaliser ({settings['normaliser']}); AUC and FR at {threshold:g}; "
-        f"boxes: {boxes}. FLOPs, and latency with one thread, of one face: networks from their input, dlib "
-        "from the decoded picture; load: of the machine meanwhile.",
+        "boxes: what a system is told of where the face is. FLOPs, and latency with one thread, of one face: "
+        "networks from their input, dlib from the decoded picture; load: of the machine meanwhile.",
         "",
     ]
     for part in parts:
@@ -140,10 +163,11 @@ def _section(dataset: str, rows: list[Row]) -> list[str]:
             continue  # all faces are of one subset: the same numbers again
         counts = {int(row.metrics[f"{dataset}{part}.faces"]) for row in measured}
         title = part.removeprefix(".") or "all"
-        heads = ["NME %", f"AUC@{threshold:g}", f"FR@{threshold:g}", "parameters", "MFLOPs"]
+        heads = ["boxes", "NME %", f"AUC@{threshold:g}", f"FR@{threshold:g}", "parameters", "MFLOPs"]
         body = [
             [
                 row.system,
+                "+".join(sorted(row.settings["datasets"][dataset]["box_source"])),
                 _percent(row.metrics.get(f"{dataset}{part}.nme")),
                 _number(row.metrics.get(f"{dataset}{part}.auc{suffix}"), 3),
                 _percent(row.metrics.get(f"{dataset}{part}.fr{suffix}"), 1, " %"),
