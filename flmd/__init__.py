@@ -1,6 +1,15 @@
-"""flmd: data pipelines for facial-landmark models."""
+"""flmd: data pipelines for facial-landmark models.
+
+landmarker = flmd.load("data/model/best.pt")
+faces = landmarker.predict("group.jpg")
+"""
 
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flmd.landmarker import Landmarker as Landmarker
+    from flmd.landmarker import load as load
 
 __version__ = "0.1.0"
 
@@ -8,3 +17,12 @@ __version__ = "0.1.0"
 # lost its core then holds up all the rest: measured, two threads trained at a tenth of the speed of one. A
 # short spin costs nothing on a quiet machine. Read once, when the OpenMP library is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
+def __getattr__(name: str) -> Any:
+    # On first use only: importing flmd stays free of OpenCV and torch.
+    if name in ("load", "Landmarker"):
+        from flmd import landmarker
+
+        return getattr(landmarker, name)
+    raise AttributeError(f"module 'flmd' has no attribute {name!r}")

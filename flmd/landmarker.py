@@ -1,0 +1,207 @@
+"""A trained model ready for pictures: points for boxes, and faces for whole pictures.
+
+What runs the network is a *backend*: a callable from crops to points, chosen by the file's kind. Another
+kind of file is another loader and a line in ``LOADERS``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from flmd import detection, geometry, images
+from flmd.detection import Detector, Found
+from flmd.errors import InputError, StoreError
+from flmd.face import Face, visibility_of
+from flmd.params import AugmentParams
+from flmd.photometric import uses_color
+from flmd.picture import ImageLike, Picture, open_picture
+from flmd.schemes import Scheme, get_scheme
+
+if TYPE_CHECKING:
+    from flmd.checkpoint import ModelInfo
+
+# (N, S, S) or (N, 3, S, S) uint8 crops -> (N, K, 2) float32 points in pixels of the crop, the first pixel's
+# centre being (0, 0). Normalisation of pixels and points is the backend's business.
+Backend = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+# Ending of a model file -> what loads it: (path, device) -> (Backend, ModelInfo). Any other is torch's.
+LOADERS: dict[str, str] = {}
+TORCH = "flmd.torch_backend:load"
+BATCH = 64  # crops; what the backend gets at once
+
+
+def load(path: Path | str, device: str = "auto") -> Landmarker:
+    """A model file, ready to be used.
+
+    Parameters
+    ----------
+    path : a model of flmd: ``best.pt`` of a training.
+    device : "auto", "cpu", "cuda" ...
+
+    Raises
+    ------
+    InputError : there is no such file. StoreError : it is not a model. ParamsError : no such device.
+
+    Example
+    -------
+    >>> landmarker = flmd.load("data/model/best.pt")  # doctest: +SKIP
+    >>> faces = landmarker.predict("group.jpg")  # doctest: +SKIP
+    >>> faces[0].landmarks.shape  # doctest: +SKIP
+    (68, 2)
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("no such file", where=str(path), expected="a model: train one, or `dvc pull`")
+    module, _, attribute = LOADERS.get(path.suffix.lower(), TORCH).partition(":")
+    backend, info = getattr(importlib.import_module(module), attribute)(path, device)
+    try:
+        return Landmarker(backend, info)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"its crop settings are incomplete ({error})", where=str(path)) from None
+
+
+class Landmarker:
+    """Points for boxes, and faces for pictures.
+
+    Parameters
+    ----------
+    backend : see ``Backend``. info : of the model it runs; its crop says how faces are cut out.
+
+    Attributes
+    ----------
+    scheme : of the points. input_size : S, pixels. zoom : side of the crop over the box's longer side.
+    """
+
+    def __init__(self, backend: Backend, info: ModelInfo) -> None:
+        self.backend, self.info = backend, info
+        self.scheme: Scheme = get_scheme(info.scheme)
+        self.input_size = int(info.normalisation.input_size)
+        self.zoom = float(info.crop["padding"]) * float(info.crop["crop"])
+        self.color = str(info.crop["color"])
+        # Training makes the grey of a picture first where its colour changes nothing else; so do we.
+        limits = AugmentParams.model_validate(
+            {name: info.crop[name] for name in AugmentParams.model_fields if name in info.crop}
+        )
+        self._grey_first = self.color == "grey" and not uses_color(limits)
+
+    def predict(
+        self, image: ImageLike, detector: str | Detector = "haar", *, exif: bool = True
+    ) -> list[Face]:
+        """Find the faces of a picture and their points.
+
+        Parameters
+        ----------
+        image : path, bytes, or (H, W), (H, W, 3) RGB or (H, W, 4) RGBA uint8 array.
+        detector : a name as :func:`flmd.detection.get` takes it, or a detector.
+        exif : faces are upright once the picture is turned as its EXIF says; False: as stored.
+
+        Returns
+        -------
+        Faces, the largest first; none is an empty list. Boxes and points are in stored pixels, whatever
+        EXIF says. ``attributes["score"]`` is the detector's, where there is one.
+
+        Raises
+        ------
+        InputError : the picture cannot be used. ParamsError : no such detector.
+        """
+        picture = open_picture(image, exif=exif)
+        find = detection.get(detector) if isinstance(detector, str) else detector
+        return self.faces(picture, find(picture))
+
+    def faces(self, picture: Picture, found: Found) -> list[Face]:
+        """The faces of a picture in which a detector found boxes."""
+        points = self.points_of(picture, found.boxes)
+        return [
+            Face(
+                image=picture.name,
+                landmarks=landmarks,
+                visibility=visibility_of(landmarks),
+                box=box,
+                box_source=found.source,
+                image_size=picture.size,
+                attributes={} if np.isnan(score) else {"score": float(score)},
+                where=picture.name,
+            )
+            for box, score, landmarks in zip(found.boxes, found.scores, points, strict=True)
+        ]
+
+    def points(self, image: ImageLike, boxes: ArrayLike) -> NDArray[np.float32]:
+        """Points of faces whose boxes are known.
+
+        Parameters
+        ----------
+        image : as for :meth:`predict`; EXIF is ignored, as it is in annotated data.
+        boxes : (N, 4) x, y, width, height in pixels, like those the model was trained with.
+
+        Returns
+        -------
+        (N, K, 2) float32 pixels of the picture, the centre of the top-left pixel being (0, 0).
+
+        Raises
+        ------
+        InputError : the picture or a box cannot be used, or the network's output is not finite.
+        """
+        return self.points_of(open_picture(image, exif=False), boxes)
+
+    def points_of(self, picture: Picture, boxes: ArrayLike) -> NDArray[np.float32]:
+        """:meth:`points` of a picture that is decoded, looked at the way up it says."""
+        checked = _checked(boxes, picture.name)
+        points = np.zeros((len(checked), self.scheme.count, 2), np.float32)
+        for start in range(0, len(checked), BATCH):
+            crops, affine = self.crops(picture, checked[start : start + BATCH])
+            at_crop = self.backend(crops)
+            if not np.isfinite(at_crop).all():
+                raise InputError(
+                    "the network's output is not finite", where=picture.name or None, hint="train again"
+                )
+            points[start : start + BATCH] = geometry.apply(geometry.invert(affine), at_crop)
+        return points
+
+    def crops(
+        self, picture: Picture, boxes: NDArray[np.floating]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """What the network sees of (N, 4) boxes: crops for the backend, (N, 2, 3) stored -> crop pixels."""
+        upright = picture.to_upright
+        # The crop's square is the same whichever way up the box is: only its centre moves.
+        centred = _square_around(boxes, upright)
+        affine = geometry.compose(geometry.square_crop(centred, self.zoom, self.input_size), upright)
+        s = self.input_size
+        out = np.empty((len(boxes), s, s) if self.color == "grey" else (len(boxes), 3, s, s), np.uint8)
+        source = images.to_grey(picture.pixels) if self._grey_first and len(boxes) else picture.pixels
+        for row, matrix in enumerate(affine):
+            pixels = images.warp(source, matrix, s)
+            if self.color == "grey":
+                out[row] = pixels if pixels.ndim == 2 else images.to_grey(pixels)
+            else:
+                out[row] = pixels.transpose(2, 0, 1)
+        return out, affine
+
+
+def _square_around(boxes: NDArray[np.floating], affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 4) squares of the boxes' longer sides around their centres, mapped by an affine of scale 1."""
+    side = geometry.box_side(boxes)[:, None]
+    centre = geometry.apply(affine, geometry.box_centre(boxes))
+    return np.concatenate([centre - (side - 1) / 2, side, side], axis=1)
+
+
+def _checked(boxes: ArrayLike, where: str) -> NDArray[np.float64]:
+    checked = np.asarray(boxes, dtype=np.float64)
+    if checked.size == 0:
+        return np.zeros((0, 4))
+    if checked.ndim != 2 or checked.shape[1] != 4:
+        raise InputError(f"boxes of shape {checked.shape}", where=where or None, expected="(N, 4)")
+    wrong = ~np.isfinite(checked).all(axis=1) | (checked[:, 2:] <= 0).any(axis=1)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise InputError(
+            f"box {row} is {checked[row].tolist()}",
+            where=where or None,
+            expected="x, y, width, height in pixels, finite, with a size above 0",
+        )
+    return checked
