@@ -3,6 +3,9 @@
 Everything drawn at random in an epoch is a function of (seed, epoch): the order of faces and the
 dropout masks. So a training that was killed and started again goes on from its last finished epoch,
 and on the CPU (with the same number of threads) it ends with the bytes of an undisturbed one.
+
+Under torchrun each process takes its share of every batch, see :mod:`flmd.distributed`; only the first one
+writes and speaks. ``settings.batch`` stays the size of the whole batch.
 """
 
 from __future__ import annotations
@@ -12,10 +15,8 @@ import ctypes
 import hashlib
 import json
 import math
-import os
-import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from flmd import __version__ as flmd_version
-from flmd import checkpoint, losses, models, optim
+from flmd import checkpoint, distributed, losses, models, optim
 from flmd.batches import ArraySplit, Batch, Feeder, check_split, cut, draw
 from flmd.curves import Curves
+from flmd.determinism import reproducible, seed_all
 from flmd.devices import choose_device
+from flmd.distributed import Processes, Share
 from flmd.errors import FlmdError, InputError, ParamsError, StoreError
 from flmd.normalise import Normalisation
 from flmd.params import TrainParams
@@ -90,19 +93,24 @@ def fit(
     ------
     ParamsError : unknown network, loss, optimiser, schedule, option or device, or a value out of range.
     InputError : arrays that do not fit together, or fewer than two training faces.
-    FlmdError : the loss is not a number any more.
+    FlmdError : the loss is not a number any more; processes of torchrun that do not have the same data.
     """
     check_split("train", train, scheme.count)
     check_split("val", val, scheme.count)
     _check_sizes(train, val, crop)
-    device = choose_device(settings.device)
+    processes = distributed.current()
+    device = processes.device(choose_device(settings.device))
+    made_from = {**(made_from or {}), **({"processes": processes.count} if processes.count > 1 else {})}
+    fingerprint = _fingerprint(train, val, settings, scheme, seed, crop, made_from)
+    processes.same("training data, settings or versions", fingerprint)
+    if not processes.first:
+        curves, progress = None, False
     _keep_freed_memory()
-    with _reproducible(settings.deterministic, device):
-        run = _Run(train, val, settings, scheme, seed, crop, made_from or {}, device)
+    with reproducible(settings.deterministic, device):
+        run = _Run(train, val, settings, scheme, seed, crop, made_from, device, processes)
         state = None
         if resume_dir is not None:
-            folder = resume_dir / _fingerprint(train, val, settings, scheme, seed, crop, made_from or {})
-            state = folder / "resume.pt"
+            state = resume_dir / fingerprint / "resume.pt"
             run.resume(state, progress)
         return run.to_the_end(out, state, curves, progress)
 
@@ -120,8 +128,9 @@ class _Run:
         crop: dict[str, Any],
         made_from: dict[str, Any],
         device: torch.device,
+        processes: Processes,
     ) -> None:
-        self.settings, self.seed, self.device = settings, seed, device
+        self.settings, self.seed, self.device, self.processes = settings, seed, device, processes
         models.check_convention(settings.network, settings.points_offset, settings.points_scale)
         self.normalisation = Normalisation(
             input_size=train.images.shape[-1],
@@ -140,7 +149,7 @@ class _Run:
             crop=crop,
             made_from=made_from,
         )
-        _seed_all(seed, 0)
+        seed_all(seed, 0)
         self.model = models.build(
             settings.network,
             points=self.info.points,
@@ -154,6 +163,10 @@ class _Run:
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.loss = losses.build(settings.loss, **settings.loss_options)
         self.seen_by_loss = _seen_by(settings.loss, settings.network, self.model)
+        self.place = distributed.Place()
+        self.learner: Callable[[Tensor], Tensor] = self.seen_by_loss
+        if processes.count > 1:
+            self.learner = processes.learner(self.model, self.seen_by_loss, self.place)
         self.optimizer = optim.build_optimizer(
             settings.optimizer, trained, lr=settings.lr, **settings.optimizer_options
         )
@@ -197,43 +210,58 @@ class _Run:
                 if progress:
                     tqdm.write(_line(row, epochs, best=self.best_epoch == epoch + 1), file=sys.stdout)
                     sys.stdout.flush()
-                if state is not None:
+                if state is not None and self.processes.first:
                     checkpoint.save_resume(state, self._state())
         self._save(out / "last.pt", checkpoint.weights_of(self.model), epochs)
         drawn_curves.close()
-        if state is not None:
+        if state is not None and self.processes.first:
             _remove(state)
         return FitResult(self.history, self.best_epoch, self.best_score)
 
     def _epoch(self, epoch: int, bar: tqdm[Any]) -> Row:
         """Train one epoch, measure, and return its row."""
-        _seed_all(self.seed, epoch + 1)
+        seed_all(self.seed, epoch + 1)
         self.model.train()
         pieces = cut(draw(len(self.train), self.settings.epoch_faces, self.seed, epoch), self.settings.batch)
+        shares = [self.processes.share(piece) for piece in pieces]
         total = torch.zeros((), dtype=torch.float64, device=self._sums_on())
         labelled = torch.zeros_like(total)
         lr = self.settings.lr
-        for step, batch in enumerate(self.train.batches(pieces)):
+        for step, batch in enumerate(self.train.batches([share.rows for share in shares])):
             lr = self.settings.lr * self.schedule.factor(epoch + (step + 0.5) / len(pieces))
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             self.optimizer.zero_grad(set_to_none=True)
-            loss = self.loss(self._predict(batch), self.normalisation.points(batch.points), batch.labelled)
-            torch.autograd.backward(loss)
+            loss, count = self._learn(batch, shares[step])
             self.optimizer.step()
-            count = batch.labelled.sum()
-            total += loss.detach() * count
+            total += loss * count
             labelled += count
-            bar.update(len(batch.images))
+            bar.update(len(pieces[step]))
             if step % self.look_every == 0 or step + 1 == len(pieces):
-                self._check_finite(float(loss.detach()), epoch, step, lr)
-                bar.set_postfix(epoch=epoch + 1, loss=f"{float(loss.detach()):.3g}", refresh=False)
+                self._check_finite(float(loss), epoch, step, lr)
+                bar.set_postfix(epoch=epoch + 1, loss=f"{float(loss):.3g}", refresh=False)
         row = {"epoch": epoch + 1, "train_loss": float(total / labelled.clamp(min=1))}
         self._check_finite(row["train_loss"], epoch, len(pieces) - 1, lr)
         if len(self.val):
             row["val_loss"], row["val_error_px"] = self._measure()
             self._check_finite(row["val_loss"], epoch, len(pieces) - 1, lr)
-        return {**row, "lr": lr}
+        return self.processes.agree({**row, "lr": lr})
+
+    def _learn(self, batch: Batch, share: Share) -> tuple[Tensor, Tensor]:
+        """Set the gradients of the whole batch's mean loss; return that loss and its labelled points."""
+        target = self.normalisation.points(batch.points)
+        if self.processes.count == 1:
+            loss = self.loss(self._predict(batch, self.learner), target, batch.labelled)
+            torch.autograd.backward(loss)
+            return loss.detach(), batch.labelled.sum()
+        self.place.take(share.place)
+        labelled = batch.labelled if share.place.count else torch.zeros_like(batch.labelled)
+        loss = self.loss(self._predict(batch, self.learner), target, labelled)
+        # Every process has all labels, so that the count of the whole batch takes no message.
+        whole = self.train.labelled[torch.from_numpy(share.whole).to(self.device)].sum()
+        loss = loss * (labelled.sum() / whole.clamp(min=1))
+        torch.autograd.backward(loss * self.processes.count)  # DDP takes the mean over the processes
+        return self.processes.sum(loss.detach()), whole
 
     @torch.inference_mode()
     def _measure(self) -> tuple[float, float]:
@@ -241,26 +269,28 @@ class _Run:
         self.model.eval()
         total = torch.zeros((), dtype=torch.float64, device=self._sums_on())
         distance, labelled = torch.zeros_like(total), torch.zeros_like(total)
-        rows = np.arange(len(self.val))
+        share = self.processes.share(np.arange(len(self.val)))
+        rows = share.rows[: share.place.count]
         for batch in self.val.batches(cut(rows, max(64, self.settings.batch))):
-            predicted = self._predict(batch)
+            predicted = self._predict(batch, self.seen_by_loss)
             count = batch.labelled.sum()
             total += self.loss(predicted, self.normalisation.points(batch.points), batch.labelled) * count
             coordinates = predicted if predicted.ndim == 3 else predicted[-1, ..., :2]
             away = torch.linalg.vector_norm(self.normalisation.unpoints(coordinates) - batch.points, dim=-1)
             distance += torch.where(batch.labelled, away, torch.zeros_like(away)).sum()
             labelled += count
+        total, distance, labelled = map(self.processes.sum, (total, distance, labelled))
         count = labelled.clamp(min=1)
         return float(total / count), float(distance / count)
 
-    def _predict(self, batch: Batch) -> Tensor:
+    def _predict(self, batch: Batch, network: Callable[[Tensor], Tensor]) -> Tensor:
         """(B, K, 2) float32 normalised coordinates; (M, B, K, 5) for a loss of distributions."""
         pixels = self.normalisation.pixels(batch.images).contiguous(memory_format=torch.channels_last)
         if self.precision is None:
-            predicted: Tensor = self.seen_by_loss(pixels)
+            predicted = network(pixels)
         else:
             with torch.autocast(self.device.type, dtype=self.precision):
-                predicted = self.seen_by_loss(pixels)
+                predicted = network(pixels)
         return predicted.float()
 
     def _sums_on(self) -> torch.device:
@@ -275,6 +305,8 @@ class _Run:
             )
 
     def _save(self, path: Path, weights: checkpoint.Weights, epoch: int) -> None:
+        if not self.processes.first:
+            return
         fields = {**vars(self.info), "epoch": epoch, "history": self.history[:epoch]}
         checkpoint.save_model(path, weights, checkpoint.ModelInfo(**fields))
 
@@ -292,12 +324,14 @@ class _Run:
 
     def resume(self, path: Path, progress: bool) -> None:
         """Go on from a saved state, if there is one; one that cannot be read is set aside with a warning."""
-        if not path.is_file():
-            return
-        try:
-            state = checkpoint.load_resume(path)
-        except StoreError as error:
-            print(f"warning: training starts over: {error}", file=sys.stderr)
+        state = None
+        if self.processes.first and path.is_file():
+            try:
+                state = checkpoint.load_resume(path)
+            except StoreError as error:
+                print(f"warning: training starts over: {error}", file=sys.stderr)
+        state = self.processes.from_first(state)
+        if state is None:
             return
         self.model.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -357,44 +391,6 @@ def _precision(name: str, device: torch.device) -> torch.dtype | None:
     if name == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
     return None
-
-
-def _seed_all(seed: int, stream: int) -> None:
-    """Seed Python, numpy and torch from (seed, stream): 0 for the weights, 1 + epoch for an epoch."""
-    words = np.random.SeedSequence([seed, stream]).generate_state(3)
-    random.seed(int(words[0]))
-    np.random.seed(int(words[1]))  # noqa: NPY002  (the global generator, for whoever uses it)
-    torch.manual_seed(int(words[2]))
-
-
-@contextlib.contextmanager
-def _reproducible(wanted: bool, device: torch.device) -> Iterator[None]:
-    """Switch torch to deterministic kernels, and back afterwards.
-
-    On the CPU an operation without one is an error. On a GPU it is a warning: in some versions of
-    torch the gradient of max pooling has none there, and runs agree closely instead of to the byte.
-    """
-    fill: Any = torch.utils.deterministic
-    before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-        fill.fill_uninitialized_memory,
-        torch.backends.cudnn.benchmark,
-        torch.backends.cudnn.deterministic,
-    )
-    if wanted:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
-    torch.use_deterministic_algorithms(wanted, warn_only=device.type != "cpu")
-    # Filling fresh memory finds reads of unwritten memory; nothing here reads any, and it takes time.
-    fill.fill_uninitialized_memory = False
-    torch.backends.cudnn.benchmark = not wanted
-    torch.backends.cudnn.deterministic = wanted
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        fill.fill_uninitialized_memory = before[2]
-        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before[3:]
 
 
 def _keep_freed_memory() -> None:
