@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flmd import detection, geometry, images
+from flmd import detection, geometry
 from flmd.detection import Detector, Found
 from flmd.errors import InputError, StoreError
 from flmd.face import Face, visibility_of
+from flmd.face_crops import crop_affines, cut
 from flmd.params import AugmentParams
 from flmd.photometric import uses_color
 from flmd.picture import ImageLike, Picture, open_picture
@@ -151,7 +152,7 @@ class Landmarker:
 
     def points_of(self, picture: Picture, boxes: ArrayLike) -> NDArray[np.float32]:
         """:meth:`points` of a picture that is decoded, looked at the way up it says."""
-        checked = _checked(boxes, picture.name)
+        checked = _checked(boxes, picture)
         points = np.zeros((len(checked), self.scheme.count, 2), np.float32)
         for start in range(0, len(checked), BATCH):
             crops, affine = self.crops(picture, checked[start : start + BATCH])
@@ -167,41 +168,29 @@ class Landmarker:
         self, picture: Picture, boxes: NDArray[np.floating]
     ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """What the network sees of (N, 4) boxes: crops for the backend, (N, 2, 3) stored -> crop pixels."""
-        upright = picture.to_upright
-        # The crop's square is the same whichever way up the box is: only its centre moves.
-        centred = _square_around(boxes, upright)
-        affine = geometry.compose(geometry.square_crop(centred, self.zoom, self.input_size), upright)
-        s = self.input_size
-        out = np.empty((len(boxes), s, s) if self.color == "grey" else (len(boxes), 3, s, s), np.uint8)
-        source = images.to_grey(picture.pixels) if self._grey_first and len(boxes) else picture.pixels
-        for row, matrix in enumerate(affine):
-            pixels = images.warp(source, matrix, s)
-            if self.color == "grey":
-                out[row] = pixels if pixels.ndim == 2 else images.to_grey(pixels)
-            else:
-                out[row] = pixels.transpose(2, 0, 1)
-        return out, affine
+        affine = crop_affines(picture, boxes, self.zoom, self.input_size)
+        crops = cut(picture, affine, self.input_size, self.color, grey_first=self._grey_first)
+        return crops, affine
 
 
-def _square_around(boxes: NDArray[np.floating], affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 4) squares of the boxes' longer sides around their centres, mapped by an affine of scale 1."""
-    side = geometry.box_side(boxes)[:, None]
-    centre = geometry.apply(affine, geometry.box_centre(boxes))
-    return np.concatenate([centre - (side - 1) / 2, side, side], axis=1)
-
-
-def _checked(boxes: ArrayLike, where: str) -> NDArray[np.float64]:
-    checked = np.asarray(boxes, dtype=np.float64)
+def _checked(boxes: ArrayLike, picture: Picture) -> NDArray[np.float64]:
+    """(N, 4) boxes that can be cut out; InputError names the first that cannot."""
+    where = picture.name or None
+    try:
+        checked = np.asarray(boxes, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError("boxes are no numbers", where=where, expected="(N, 4)") from None
     if checked.size == 0:
         return np.zeros((0, 4))
     if checked.ndim != 2 or checked.shape[1] != 4:
-        raise InputError(f"boxes of shape {checked.shape}", where=where or None, expected="(N, 4)")
-    wrong = ~np.isfinite(checked).all(axis=1) | (checked[:, 2:] <= 0).any(axis=1)
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise InputError(
-            f"box {row} is {checked[row].tolist()}",
-            where=where or None,
-            expected="x, y, width, height in pixels, finite, with a size above 0",
-        )
+        raise InputError(f"boxes of shape {checked.shape}", where=where, expected="(N, 4)")
+    width, height = picture.size
+    for row, (x, y, w, h) in enumerate(checked.tolist()):
+        if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0:
+            expected = "x, y, width, height in pixels, finite, with a size above 0"
+            raise InputError(f"box {row} is {[x, y, w, h]}", where=where, expected=expected)
+        if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+            raise InputError(
+                f"box {row} is {[x, y, w, h]}, outside the picture of {width}x{height}", where=where
+            )
     return checked
