@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks.accuracy import cost, naive, results
+from benchmarks.accuracy import chart, cost, naive, results
 from benchmarks.accuracy.pictures import Shown, mirrored, shown
 from benchmarks.accuracy.results import Row
 from flmd import evaluate_store, evaluation, models
@@ -244,6 +245,14 @@ def test_the_table_puts_the_best_first_and_keeps_the_last_row_of_a_system() -> N
 def test_systems_measured_on_other_faces_stand_in_another_table() -> None:
     page = results.markdown([_row("dlib", 0.04), replace(_row("fast", 0.03), test_faces={"drawn": "others"})])
     assert page.count("| all (2 faces)") == 2
+
+
+def test_the_chart_is_a_picture_of_every_panel(tmp_path: Path) -> None:
+    rows = [_row("dlib", 0.04), replace(_row("fast", 0.03), test_faces={"drawn": "others"}, flops=None)]
+    chart.draw(rows, tmp_path / "chart.png")
+    height, width, _ = cv2.imread(str(tmp_path / "chart.png")).shape
+    assert width == pytest.approx(2 * 5.2 * 120, abs=2)
+    assert height == pytest.approx(4.6 * 120, abs=2)
 
 
 def test_what_has_no_number_is_a_dash() -> None:

@@ -231,7 +231,12 @@ def latency(chosen: argparse.Namespace) -> None:
 
 
 def table(chosen: argparse.Namespace) -> None:
-    print(results.markdown(results.read(chosen.folders)), end="")
+    rows = results.read(chosen.folders)
+    if chosen.chart:
+        from benchmarks.accuracy import chart
+
+        chart.draw(rows, chosen.chart)
+    print(results.markdown(rows), end="")
 
 
 def _rows(
@@ -330,7 +335,9 @@ def _arguments() -> argparse.Namespace:
     one.add_argument("--model", type=Path, nargs="*", default=[], help="best.pt")
     one.add_argument("--predictor", type=Path, help="dlib.dat")
     one.add_argument("--rounds", type=int, default=3)
-    command(table, "table", "the tables of rows", None, False).add_argument("folders", type=Path, nargs="+")
+    one = command(table, "table", "the tables of rows", None, False)
+    one.add_argument("folders", type=Path, nargs="+")
+    one.add_argument("--chart", type=Path, help="and a picture: error over cost, PNG")
     return parser.parse_args()
 
 

@@ -127,17 +127,22 @@ def read(paths: Iterable[Path]) -> list[Row]:
     return rows
 
 
-def markdown(rows: Iterable[Row]) -> str:
-    """Tables by test faces and data set, the most accurate system first, and how each row was made.
+def groups(rows: Iterable[Row]) -> dict[tuple[str, str], dict[str, Row]]:
+    """(data set, digest of its test faces) -> name of a system -> its row.
 
     Of several rows of one system on the same faces the last stands.
     """
-    groups: dict[tuple[str, str], dict[str, Row]] = {}
+    found: dict[tuple[str, str], dict[str, Row]] = {}
     for row in rows:
         for dataset in row.regions:
-            groups.setdefault((dataset, row.test_faces[dataset]), {})[row.system] = row
+            found.setdefault((dataset, row.test_faces[dataset]), {})[row.system] = row
+    return dict(sorted(found.items(), key=lambda item: item[0][0]))
+
+
+def markdown(rows: Iterable[Row]) -> str:
+    """Tables by data set and test faces, the most accurate system first, and how each row was made."""
     lines = []
-    for (dataset, _), systems in sorted(groups.items(), key=lambda item: item[0][0]):
+    for (dataset, _), systems in groups(rows).items():
         lines += _section(dataset, list(systems.values()))
     return "\n".join(lines).rstrip() + "\n"
 

@@ -1,0 +1,48 @@
+"""The systems as a picture: error over what a face costs, a panel for each data set and split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.accuracy.results import Row, groups
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """Write a PNG: networks as dots over MFLOPs, systems without such a number as lines."""
+    matplotlib.use("Agg")
+    found = groups(rows)
+    figure = Figure(figsize=(5.2 * len(found), 4.6), layout="constrained")
+    axes = figure.subplots(1, len(found), squeeze=False)[0]
+    for place, ((dataset, _), systems) in zip(axes, found.items(), strict=True):
+        _panel(place, dataset, list(systems.values()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def _panel(place: Axes, dataset: str, rows: list[Row]) -> None:
+    place.set_title(f"{dataset}, split {rows[0].splits.get(dataset) or 'unknown'}")
+    place.set_xscale("log")
+    place.set_yscale("log")
+    place.set_xlabel("MFLOPs a face")
+    place.set_ylabel(f"NME, % ({rows[0].settings['normaliser'].replace('_', '-')})")
+    place.grid(which="both", alpha=0.25)
+    for row in sorted(rows, key=lambda row: row.system):
+        nme = row.metrics[f"{dataset}.nme"] * 100
+        if row.flops is None:
+            place.axhline(nme, linestyle="--", linewidth=1, color="grey")
+            place.annotate(
+                f"{row.system}, {nme:.2f}", (0.01, nme), xycoords=("axes fraction", "data"), va="bottom"
+            )
+        else:
+            place.plot(row.flops / 1e6, nme, "o")
+            place.annotate(
+                f"{row.system}, {nme:.2f}", (row.flops / 1e6, nme), (4, 4), textcoords="offset points"
+            )
+    place.margins(x=0.35, y=0.15)
+    place.yaxis.set_major_formatter("{x:g}")
+    place.yaxis.set_minor_formatter("{x:g}")
