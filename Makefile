@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export NO_ALBUMENTATIONS_UPDATE := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro recipes test lint format bench fuzz clean
+.PHONY: help setup repro verify recipes test lint format bench fuzz clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -23,6 +23,9 @@ $(STAMP): pyproject.toml constraints.txt
 repro: $(STAMP)  ## run the whole pipeline and print the metrics
 	dvc repro
 	@python pipeline/show.py
+
+verify: $(STAMP)  ## run it all again in a fresh clone, on 1 and on 4 workers, and compare with dvc.lock
+	flmd verify $(or $(VERIFY),--workers 1 --workers 4)
 
 recipes: $(STAMP)  ## queue every recipe as a DVC experiment; `dvc queue start` runs them
 	flmd recipe queue
