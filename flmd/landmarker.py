@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Backend = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 # Ending of a model file -> what loads it: (path, device) -> (Backend, ModelInfo). Any other is torch's.
-LOADERS: dict[str, str] = {}
+LOADERS: dict[str, str] = {".onnx": "flmd.deploy.onnx_runtime:load"}
 TORCH = "flmd.torch_backend:load"
 BATCH = 64  # crops; what the backend gets at once
 
@@ -42,7 +42,7 @@ def load(path: Path | str, device: str = "auto") -> Landmarker:
 
     Parameters
     ----------
-    path : a model of flmd: ``best.pt`` of a training.
+    path : a model of flmd: ``best.pt`` of a training, or an ONNX file of ``flmd export``.
     device : "auto", "cpu", "cuda" ...
 
     Raises
