@@ -1,13 +1,15 @@
 """From a face store to crops at network size: in memory for a few faces, on disk for a training.
 
 The training arrays are written by many processes into one file: each crop's place is known beforehand.
+Workers of an executor, which may be on other machines, leave shards instead, and one writer joins them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from flmd import h5file
+from flmd import h5file, shards
 from flmd.arrays import COLUMNS, FORMAT, SPLITS, VERSION
 from flmd.augment import Augmented, Augmenter
 from flmd.counter_rng import face_keys
 from flmd.errors import ParamsError, StoreError
 from flmd.parallel import in_order
 from flmd.params import AugmentParams
+from flmd.shards import Shard, Shards
 from flmd.store import FaceStore
 
 CROPS_A_TASK, BYTES_A_TASK = 256, 12 << 20  # small enough to be written while still in the cache
@@ -30,12 +33,23 @@ CROPS_A_TASK, BYTES_A_TASK = 256, 12 << 20  # small enough to be written while s
 
 @dataclass(frozen=True)
 class _Work:
-    """What the tasks of one split share."""
+    """What the tasks of one split share.
+
+    ``pixels_at``: file and offset that our own workers write pixels to. ``shards``: where those of an
+    executor leave them. ``made_from``: of the store that is meant.
+    """
 
     store: FaceStore
     augmenter: Augmenter
     variants: NDArray[np.int64]
     pixels_at: tuple[Path, int] | None
+    shards: Shards | None
+    made_from: Mapping[str, Any]
+
+    def check_here(self) -> None:
+        """FlmdError where another store lies at the same path."""
+        if self.store.made_from != self.made_from:
+            raise StoreError("another store", where=str(self.store.path))
 
 
 def augmenter_for(store: FaceStore, limits: AugmentParams, seed: int) -> Augmenter:
@@ -122,19 +136,21 @@ def build(
         )
         groups = {split: _allocate(file, split, counts[split], augmenter, store) for split in SPLITS}
         file.flush()
-        with tqdm(desc="augment", total=sum(counts.values()), unit="crop", disable=None) as bar:
+        with (
+            tqdm(desc="augment", total=sum(counts.values()), unit="crop", disable=None) as bar,
+            nullcontext(None) if executor is None else shards.beside(target) as folder,
+        ):
             for split in SPLITS:
-                _fill(
-                    file,
-                    groups[split],
+                place = (Path(file.filename), groups[split]["images"].id.get_offset())
+                work = _Work(
                     store,
                     augmenter,
-                    rows[split],
                     variants[split],
-                    bar,
-                    workers,
-                    executor,
+                    place if folder is None else None,
+                    folder,
+                    store.made_from,
                 )
+                _fill(file, groups[split], work, rows[split], bar, workers, executor)
     return counts
 
 
@@ -160,25 +176,20 @@ def _allocate(file: h5py.File, split: str, count: int, augmenter: Augmenter, sto
 def _fill(
     file: h5py.File,
     group: h5py.Group,
-    store: FaceStore,
-    augmenter: Augmenter,
+    work: _Work,
     rows: NDArray[np.intp],
-    variants: NDArray[np.int64],
     bar: tqdm[Any],
     workers: int | None,
     executor: Executor | None,
 ) -> None:
-    """Make one split. Our own workers write pixels into the file themselves; foreign ones return them."""
+    """Make one split. Our own workers write pixels into the file themselves; foreign ones leave shards."""
     if not len(rows):
         return
-    each = len(variants)
-    images = group["images"]
-    place = (Path(file.filename), images.id.get_offset()) if executor is None else None
-    work = _Work(store, augmenter, variants, place)
-    crops = min(CROPS_A_TASK, BYTES_A_TASK // int(np.prod(augmenter.image_shape)))
+    variants, each = work.variants, len(work.variants)
+    crops = min(CROPS_A_TASK, BYTES_A_TASK // int(np.prod(work.augmenter.image_shape)))
     tasks = list(_tasks(rows, max(1, crops // each)))
     start = 0
-    for (_, faces), made in zip(
+    for (_, faces), (made, left) in zip(
         tasks, in_order(_make, work, tasks, workers=workers, executor=executor), strict=True
     ):
         count = len(faces) * each
@@ -186,12 +197,12 @@ def _fill(
             h5file.write_rows(file, group[name], start, getattr(made, name))
         h5file.write_rows(file, group["face"], start, np.repeat(faces, each))
         h5file.write_rows(file, group["variant"], start, np.tile(variants, len(faces)))
-        names = np.repeat(np.array(store.texts("dataset", faces), dtype=object), each).tolist()
+        names = np.repeat(np.array(work.store.texts("dataset", faces), dtype=object), each).tolist()
         h5file.write_rows(
             file, group["dataset"], start, h5file.encode_texts(names, group["dataset"].dtype.itemsize)
         )
-        if place is None:
-            h5file.write_rows(file, images, start, made.images)
+        if work.shards is not None:
+            h5file.write_rows(file, group["images"], start, work.shards.take(left))
         start += count
         bar.update(count)
 
@@ -201,12 +212,15 @@ def _tasks(rows: NDArray[np.intp], size: int) -> Iterator[tuple[int, NDArray[np.
         yield start, rows[start : start + size]
 
 
-def _make(work: _Work, task: tuple[int, NDArray[np.intp]]) -> Augmented:
+def _make(work: _Work, task: tuple[int, NDArray[np.intp]]) -> tuple[Augmented, Shard | NDArray[np.uint8]]:
+    """The versions of some faces, and their pixels, or none where they are written already."""
     start, rows = task
     made = make_faces(work.store, rows, work.augmenter, work.variants.tolist())
-    if work.pixels_at is None:
-        return made
+    none = made.images[:0]
+    if work.shards is not None:
+        return replace(made, images=none), work.shards.leave(made.images)
+    assert work.pixels_at is not None
     path, offset = work.pixels_at
     row = made.images[0].nbytes
     h5file.write_at(path, offset + start * len(work.variants) * row, made.images)
-    return Augmented(made.images[:0], made.points, made.visibility, made.affine)
+    return replace(made, images=none), none

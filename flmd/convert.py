@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from flmd import geometry, h5file, splits, store
+from flmd import geometry, h5file, shards, splits, store
 from flmd.crops import Cropped, CropSettings, crop_image, picture_size
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
@@ -25,6 +25,7 @@ from flmd.formats import Detection, Format
 from flmd.loss_report import LossReport
 from flmd.parallel import in_order
 from flmd.schemes import Scheme
+from flmd.shards import Shard, Shards
 from flmd.sources.rules import DatasetRules
 from flmd.spool import FaceSpool
 from flmd.store import crop_shape
@@ -70,9 +71,10 @@ def convert(
     target : the store; the old one stays until the new one is whole.
     rules : what is known of this data set: subjects, subsets, its standard split.
     crop, split : how crops and splits are made.
-    made_from : digests and params, kept in the store.
+    made_from : digests and params, kept in the store and in the report.
     report : where the loss report goes, JSON.
-    workers, executor : as in ``flmd.parallel.in_order``; they never change a byte of the result.
+    workers, executor : as in ``flmd.parallel.in_order``; they never change a byte of the result. The
+        workers of an executor leave their pixels beside ``target`` (see ``flmd.shards``).
     strict : a face that cannot be used is an error, not a counted skip.
     faces : instead of reading the annotations plainly; already in ``scheme``.
     crops : False for a store of annotations alone: pictures are opened for their size at most, and need
@@ -85,6 +87,7 @@ def convert(
         face that cannot be used.
     """
     account = LossReport(rules.name, fmt.name, detection, box=crop.box, split=split.policy, strict=strict)
+    account.made_from = made_from
     scratch = h5file.temporary_beside(target, "spool")
     scratch.mkdir(parents=True)
     try:
@@ -102,7 +105,9 @@ def convert(
             size, margin, color = crop.size, crop.margin, crop.color
             extra = {"affine": ((2, 3), "f8"), "crops": (crop_shape(size, color), "u1")}
             with closing(FaceSpool(scratch / "faces", scheme.count, extra, ("image_sha256",))) as done:
-                _crop_all(pictures, crop, read, sides, done, account, workers, executor)
+                with nullcontext(None) if executor is None else shards.beside(target) as folder:
+                    work = _Work(pictures, crop, folder, {} if executor is None else _sample(pictures))
+                    _crop_all(work, read, sides, done, account, workers, executor)
                 _finish(account, done, report, tree.origin)
                 store.write_spool(target, done, scheme, (size, margin, color), made_from)
     finally:
@@ -202,9 +207,31 @@ def _split(spool: FaceSpool, split: SplitSettings) -> list[str]:
     return splits.hold_out(subjects, sides, val=split.val, seed=split.seed)
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What the tasks of the third pass share. ``sample``: bytes of some pictures, as the writer sees them."""
+
+    tree: FileTree
+    settings: CropSettings
+    shards: Shards | None
+    sample: dict[str, int]
+
+    def check_here(self) -> None:
+        """FlmdError where the pictures are not there: every one of them would be skipped as missing."""
+        for name, size in self.sample.items():
+            found = self.tree.size(name)
+            self.tree.read(name, 0, 1)
+            if found != size:
+                raise InputError(f"{found} bytes", where=self.tree.where(name), expected=str(size))
+
+
+def _sample(tree: FileTree) -> dict[str, int]:
+    names = tree.names
+    return {name: tree.size(name) for name in names[:: max(1, len(names) - 1)]}
+
+
 def _crop_all(
-    tree: FileTree,
-    settings: CropSettings,
+    work: _Work,
     read: FaceSpool,
     sides: list[str],
     done: FaceSpool,
@@ -215,7 +242,7 @@ def _crop_all(
     """Third pass: decode and crop, picture by picture, in the order of their first annotation."""
     tasks = _tasks(read, sides)
     with tqdm(desc="crop faces", total=len(read), unit="face", disable=None) as bar:
-        for results in in_order(_crop_task, (tree, settings), tasks, workers=workers, executor=executor):
+        for results, left in in_order(_crop_task, work, tasks, workers=workers, executor=executor):
             good = [item for item in results if isinstance(item, Cropped)]
             for item in results:
                 if isinstance(item, Skipped):
@@ -223,15 +250,20 @@ def _crop_all(
             done.append(
                 [item.face for item in good],
                 affine=np.array([item.affine for item in good]),
-                crops=np.array([item.pixels for item in good]),
+                crops=left if work.shards is None else work.shards.take(left),
                 image_sha256=[item.sha256 for item in good],
             )
             bar.update(len(results))
 
 
-def _crop_task(context: tuple[FileTree, CropSettings], pictures: list[list[Face]]) -> list[Cropped | Skipped]:
-    tree, settings = context
-    return [item for faces in pictures for item in crop_image(tree, settings, faces)]
+def _crop_task(
+    work: _Work, pictures: list[list[Face]]
+) -> tuple[list[Cropped | Skipped], Shard | NDArray[np.uint8]]:
+    """The faces of some pictures, their pixels apart from them."""
+    found = [item for faces in pictures for item in crop_image(work.tree, work.settings, faces)]
+    pixels = np.array([item.pixels for item in found if isinstance(item, Cropped)], np.uint8)
+    bare = [replace(item, pixels=pixels[:0]) if isinstance(item, Cropped) else item for item in found]
+    return bare, pixels if work.shards is None or not len(pixels) else work.shards.leave(pixels)
 
 
 def _tasks(read: FaceSpool, sides: list[str]) -> Iterator[list[list[Face]]]:

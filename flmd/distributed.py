@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +24,7 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from flmd.errors import FlmdError, ParamsError
 from flmd.whole_batch import Place, across_processes
@@ -71,7 +73,7 @@ class Processes:
         """
         if self.count == 1 or device.type == "cpu":
             return device
-        if device.type != "cuda" or device.index is not None:
+        if str(device) != "cuda":
             raise ParamsError(
                 f"train.device is {str(device)!r} for {self.count} processes",
                 expected="auto, cuda or cpu",
@@ -160,12 +162,14 @@ class Processes:
         """
         across_processes(network, place)
         device = next(network.parameters()).device
-        # Buffers need no broadcast: every process computes the same running statistics.
-        return nn.parallel.DistributedDataParallel(
-            _Predicting(network, predict),
-            device_ids=[device] if device.type == "cuda" else None,
-            broadcast_buffers=False,
-        )
+        with warnings.catch_warnings():
+            # Later releases of torch have another name for it, which earlier ones do not know.
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            return nn.parallel.DistributedDataParallel(
+                _Predicting(network, predict),
+                device_ids=[device] if device.type == "cuda" else None,
+                broadcast_buffers=False,  # every process computes the same running statistics
+            )
 
 
 class _Predicting(nn.Module):
@@ -203,7 +207,7 @@ def joined() -> Iterator[Processes]:
     global _store
     _end_with_torchrun()
     try:
-        _store, rank, count = next(iter(dist.rendezvous("env://", timeout=timedelta(minutes=5))))
+        _store, rank, count = next(iter(rendezvous("env://", timeout=timedelta(minutes=5))))
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
         dist.init_process_group(backend, store=_store, rank=rank, world_size=count)
     except (RuntimeError, ValueError, OSError) as error:

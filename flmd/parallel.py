@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -22,6 +23,25 @@ from flmd.errors import FlmdError, ParamsError
 Context = TypeVar("Context")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+class ContextExecutor(Executor):
+    """An executor whose workers keep what tasks share, so that it does not travel with each of them."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Tasks that can run at once."""
+
+    @abstractmethod
+    def keep(
+        self, function: Callable[[Context, Task], Result], context: Context
+    ) -> Callable[[Task], Future[Result]]:
+        """What submits ``function(context, task)``; the context is sent to each worker once.
+
+        A context with a method ``check_here()`` has it called in each worker before its first task: to
+        raise an FlmdError where something that the tasks need is not there.
+        """
 
 
 def worker_count(workers: int | None = None) -> int:
@@ -55,13 +75,17 @@ def in_order(
     context : what all tasks share; sent once to each worker, not with each task.
     tasks : consumed as results are taken, so that memory stays bounded.
     workers : 1 runs everything in this process. Ignored when ``executor`` is given.
-    executor : any ``concurrent.futures.Executor`` to run on instead of processes of our own; the
-        context then travels with each task.
+    executor : any ``concurrent.futures.Executor`` to run on instead of processes of our own. The context
+        travels with each task, except on a :class:`ContextExecutor`.
     in_flight : tasks given out ahead, per worker.
     """
+    if isinstance(executor, ContextExecutor):
+        yield from _windowed(executor.keep(function, context), tasks, in_flight * executor.width)
+        return
     count = worker_count(workers)
     if executor is not None:
-        yield from _windowed(executor, functools.partial(function, context), tasks, in_flight * count)
+        bound = functools.partial(function, context)
+        yield from _windowed(lambda task: executor.submit(bound, task), tasks, in_flight * count)
         return
     if count == 1:
         quiet()
@@ -71,7 +95,7 @@ def in_order(
         count, mp_context=_start_method(function.__module__), initializer=_begin, initargs=(function, context)
     )
     try:
-        yield from _windowed(pool, _call, tasks, in_flight * count)
+        yield from _windowed(lambda task: pool.submit(_call, task), tasks, in_flight * count)
     except BrokenProcessPool:
         raise FlmdError(
             "a worker process died (killed, or out of memory)", hint="run again, or with fewer workers"
@@ -119,12 +143,16 @@ def _start_method(module: str) -> multiprocessing.context.BaseContext:
 
 
 def _windowed(
-    executor: Executor, function: Callable[[Task], Result], tasks: Iterable[Task], window: int
+    submit: Callable[[Task], Future[Result]], tasks: Iterable[Task], window: int
 ) -> Iterator[Result]:
     waiting: deque[Future[Result]] = deque()
-    for task in tasks:
-        waiting.append(executor.submit(function, task))
-        if len(waiting) >= window:
+    try:
+        for task in tasks:
+            waiting.append(submit(task))
+            if len(waiting) >= window:
+                yield waiting.popleft().result()
+        while waiting:
             yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    finally:
+        for future in waiting:  # nobody wants them any more
+            future.cancel()

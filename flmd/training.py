@@ -37,6 +37,7 @@ from flmd.errors import FlmdError, InputError, ParamsError, StoreError
 from flmd.normalise import Normalisation
 from flmd.params import TrainParams
 from flmd.schemes import Scheme
+from flmd.whole_batch import Place
 
 Row = dict[str, float]
 
@@ -163,7 +164,7 @@ class _Run:
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.loss = losses.build(settings.loss, **settings.loss_options)
         self.seen_by_loss = _seen_by(settings.loss, settings.network, self.model)
-        self.place = distributed.Place()
+        self.place = Place()
         self.learner: Callable[[Tensor], Tensor] = self.seen_by_loss
         if processes.count > 1:
             self.learner = processes.learner(self.model, self.seen_by_loss, self.place)

@@ -51,7 +51,7 @@ def across_processes(network: nn.Module, place: Place) -> nn.Module:
 def _replaced(layer: nn.Module, place: Place) -> nn.Module | None:
     if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
         return _BatchNorm(layer, place)
-    if type(layer) in (nn.Dropout, nn.Dropout2d):
+    if isinstance(layer, nn.Dropout | nn.Dropout2d):
         return _Dropout(layer, place)
     return None
 
@@ -78,7 +78,7 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
         count = self._place.total * input[0, 0].numel()
         if count < 2:
             raise ValueError("batch norm cannot learn from one value per channel; raise train.batch")
-        out, mean, var = _Normalise.apply(  # type: ignore[no-untyped-call]
+        out, mean, var = _Normalise.apply(
             input, self.weight, self.bias, self.eps, self._place.count, count
         )
         if self.running_mean is not None and self.running_var is not None:
@@ -143,9 +143,9 @@ class _Normalise(torch.autograd.Function):
 class _Dropout(nn.Module):
     """Dropout, of single values or of whole channels, whose mask is drawn for the whole batch."""
 
-    def __init__(self, like: nn.Module, place: Place) -> None:
+    def __init__(self, like: nn.Dropout | nn.Dropout2d, place: Place) -> None:
         super().__init__()
-        self.p: float = like.p  # type: ignore[assignment]
+        self.p = like.p
         self._channels, self._place = isinstance(like, nn.Dropout2d), place
         self.train(like.training)
 

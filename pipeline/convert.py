@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flmd import convert, errors, formats, params, provenance
+from flmd import convert, errors, formats, params, provenance, scheduler
 from flmd.crops import CropSettings
 from flmd.schemes import get_scheme
 from flmd.sources.rules import rules_for
@@ -26,7 +26,10 @@ def main(name: str) -> None:
         "convert": how,
         "seed": settings.seed,
     }
-    with open_tree(raw, limits=limits, scratch=target.parent) as tree:
+    with (
+        open_tree(raw, limits=limits, scratch=target.parent) as tree,
+        scheduler.connected() as executor,  # FLMD_SCHEDULER; the same bytes with and without
+    ):
         fmt, detection = formats.choose(tree, dataset.format)
         account = convert.convert(
             tree,
@@ -37,8 +40,9 @@ def main(name: str) -> None:
             rules=rules_for(name),
             crop=CropSettings(how.crop_size, how.margin, how.color, how.max_megapixels * 1e6, dataset.box),
             split=convert.SplitSettings(dataset.split, dataset.val_share, dataset.test_share, settings.seed),
-            made_from=provenance.made_from([raw], used),
+            made_from=provenance.made_from([raw], used, stage="convert"),
             report=Path("reports/data") / f"{name}.json",
+            executor=executor,
         )
     print(f"{name}: {account}")
 

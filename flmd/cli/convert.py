@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from flmd import convert, export, formats, provenance
+from flmd import convert, export, formats, provenance, scheduler
 from flmd.crops import CropSettings
 from flmd.errors import InputError, ParamsError
 from flmd.export import ExportReport
@@ -62,6 +63,10 @@ def convert_command(
         str | None, typer.Option(help="Where the pictures are, when not beside the annotations.")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; all CPUs by default.")] = None,
+    scheduler_: Annotated[
+        str | None,
+        typer.Option("--scheduler", help="Work on a Dask cluster, tcp://host:port; else $FLMD_SCHEDULER."),
+    ] = None,
     strict: Annotated[bool, typer.Option(help="Refuse to lose anything: stop at the first.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace DST if it exists.")] = False,
     report: Annotated[Path | None, typer.Option(help="Where to write the loss report, JSON.")] = None,
@@ -76,6 +81,8 @@ def convert_command(
     """
     _there(source)
     to_store = target.endswith(".h5") and to is None
+    if scheduler_ is not None and (not to_store or images == "none"):
+        raise ParamsError("--scheduler, but no pictures are cut", expected="a store with crops to make")
     _one_of("--split", split, SPLITS)
     _one_of("--color", color, COLORS)
     _one_of("--images", images or "none", IMAGES)
@@ -117,32 +124,48 @@ def convert_command(
             "crop_size": crop_size, "margin": margin, "color": color, "scheme": faces.scheme.name,
             "base": base, "subject_from": subject_from, "images": how,
         }  # fmt: skip
-        file = None if is_address(source) or not Path(source).is_file() else Path(source)
         with _local(target, overwrite) as path:
             if faces.store is not None:
-                account: object = f"{copy_store(faces, path, crops=how == 'embed')} faces"
+                account: object = f"{copy_store(faces, path, crops=how == 'embed', params=used)} faces"
             else:
                 assert faces.tree is not None
                 assert faces.format is not None
                 assert faces.detection is not None
-                account = convert.convert(
-                    faces.tree,
-                    faces.format,
-                    faces.detection,
-                    path,
-                    scheme=faces.scheme,
-                    rules=rules_for(name),
-                    crop=CropSettings(crop_size, margin, color, 2e8, policy),
-                    split=convert.SplitSettings(split, val, test, seed),
-                    made_from=provenance.made_from([file] if file else [], used),
-                    report=report,
-                    workers=workers,
-                    strict=strict,
-                    faces=faces,
-                    crops=how == "embed",
-                    pictures=None if pictures is None else open_tree(_there(pictures), scratch=scratch),
-                )
+                with scheduler.connected(scheduler_) if how == "embed" else nullcontext(None) as executor:
+                    account = convert.convert(
+                        faces.tree,
+                        faces.format,
+                        faces.detection,
+                        path,
+                        scheme=faces.scheme,
+                        rules=rules_for(name),
+                        crop=CropSettings(crop_size, margin, color, 2e8, policy),
+                        split=convert.SplitSettings(split, val, test, seed),
+                        made_from=_made_from(source, faces, used),
+                        report=report,
+                        workers=workers,
+                        executor=executor,
+                        strict=strict,
+                        faces=faces,
+                        crops=how == "embed",
+                        pictures=None if pictures is None else open_tree(_there(pictures), scratch=scratch),
+                    )
     typer.echo(f"{target}: {account}")
+
+
+def _made_from(source: str, faces: FaceSource, used: dict[str, Any]) -> dict[str, Any]:
+    """The record of a store: the digest of the source's one file, or of all its annotation files."""
+    stage = "flmd-data convert"
+    if not is_address(source) and Path(source).is_file():
+        return provenance.made_from([Path(source)], used, stage=stage)
+    assert faces.tree is not None
+    assert faces.detection is not None
+    files = {}
+    for name in faces.detection.files:
+        files[name] = hashlib.sha256(faces.tree.read(name)).hexdigest()
+    used = {**used, "input_digest": f"of the sha256sum lines of {len(files)} annotation files"}
+    last = source.partition("?")[0].rstrip("/").rpartition("/")[2]
+    return provenance.record_of({last: provenance.listing_digest(files)}, used, stage)
 
 
 @dataclass(frozen=True)
