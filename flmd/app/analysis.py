@@ -1,0 +1,84 @@
+"""One picture looked at: its faces and their points, and how long each part took."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flmd import detection
+from flmd.app.kinds import kind_of
+from flmd.detection import Detector
+from flmd.face import Face
+from flmd.images import ImageError
+from flmd.landmarker import Landmarker, load
+from flmd.picture import Picture, open_picture
+from flmd.schemes import Scheme
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was found in a picture.
+
+    Attributes
+    ----------
+    picture : decoded. faces : the largest first, in stored pixels. scheme : of their points.
+    detection_seconds, landmark_seconds : time spent looking for faces, and for the points of all of them.
+    """
+
+    picture: Picture
+    faces: list[Face]
+    scheme: Scheme
+    detection_seconds: float
+    landmark_seconds: float
+
+
+class Analyser:
+    """A model and the detectors, shared by all who look at the page; one picture at a time."""
+
+    def __init__(self, model: Path) -> None:
+        self._landmarker: Landmarker = load(model)
+        self._detectors: dict[str, Detector] = {}
+        # OpenCV's detectors keep state while they look. It also keeps the times shown honest.
+        self._lock = threading.Lock()
+        self._warm_up()
+
+    @property
+    def scheme(self) -> Scheme:
+        """Of the model's points."""
+        return self._landmarker.scheme
+
+    def __call__(self, data: bytes, name: str, detector: str, *, max_pixels: float) -> Analysis:
+        """Look at the bytes of a picture.
+
+        Parameters
+        ----------
+        name : for messages and annotations. detector : as ``flmd.detection.get`` takes it.
+        max_pixels : a picture that announces more is not decoded.
+
+        Raises
+        ------
+        ImageError : it cannot be used. InputError, ParamsError : the detector's file cannot.
+        """
+        if not data:
+            raise ImageError("image_empty", "the picture has no bytes")
+        if kind_of(data[:32]) is None:
+            raise ImageError("image_unknown", "not a picture")
+        picture = open_picture(data, name=name, max_pixels=max_pixels)
+        with self._lock:
+            if detector not in self._detectors:
+                self._detectors[detector] = detection.get(detector)
+            began = time.perf_counter()
+            found = self._detectors[detector](picture)
+            detected = time.perf_counter()
+            faces = self._landmarker.faces(picture, found)
+            ended = time.perf_counter()
+        return Analysis(picture, faces, self.scheme, detected - began, ended - detected)
+
+    def _warm_up(self) -> None:
+        """A first run costs many times a later one, and would be what the page shows."""
+        grey = Picture("", np.full((64, 64, 3), 128, np.uint8))
+        self._landmarker.points_of(grey, [[0, 0, 64, 64]])

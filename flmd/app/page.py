@@ -1,0 +1,106 @@
+"""The page, as Streamlit runs it: from top to bottom, again after every click.
+
+Run it with ``flmd app``. What a visitor sends stays in memory, apart from annotations on their way to the
+browser, which pass through a temporary folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import streamlit as st
+from PIL import Image
+
+from flmd.app import inputs, results
+from flmd.app.analysis import Analyser
+from flmd.app.drawing import icon
+from flmd.app.model_files import model_files
+from flmd.app.settings import PageSettings
+from flmd.app.words import plain, sentence
+from flmd.errors import FlmdError
+
+# Streamlit leaves a hand's breadth free at the top, and sets numbers that break the line of a narrow column.
+STYLE = """<style>
+.stMainBlockContainer { padding-top: 3.5rem; }
+[data-testid="stMetricValue"] { font-size: 1.5rem; }
+</style>"""
+log = logging.getLogger("flmd.app")
+DETECTORS = {
+    "haar": "Haar cascade: frontal faces",
+    "yunet": "YuNet: faces at any angle",
+    "none": "None: the whole picture is one face",
+}
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the model …")
+def analyser(path: str, changed: int, size: int) -> Analyser:
+    """A model, loaded once for all visitors; again when its file changes."""
+    return Analyser(Path(path))
+
+
+def main(settings: PageSettings) -> None:
+    """All of the page."""
+    st.set_page_config("Facial landmarks", Image.fromarray(icon()), "wide")
+    st.html(STYLE)
+    st.title("Facial landmarks", anchor=False)
+    st.caption(
+        "Send a picture and see the faces in it, with the points on each. Pictures are looked at in memory; "
+        "none is kept."
+    )
+    with st.sidebar:
+        model = _choose_model(settings)
+        detector = _choose_detector(settings)
+        marks = results.choose_marks()
+    sent = inputs.picture(settings)
+    if model is None or sent is None:
+        return
+    try:
+        state = model.stat()
+        look = analyser(str(model), state.st_mtime_ns, state.st_size)
+    except (FlmdError, OSError) as error:
+        log.warning("%s: %s", model, error)
+        st.error(f"The model {plain(model.name)} cannot be used. Choose another one.")
+        return
+    try:
+        analysis = results.remembered(
+            (str(model), state.st_mtime_ns, detector, sent.digest),
+            lambda: look(sent.data, sent.name, detector, max_pixels=settings.max_megapixels * 1e6),
+        )
+    except FlmdError as error:
+        st.error(plain(sentence(error, max_megapixels=settings.max_megapixels)))
+        return
+    results.show(analysis, marks)
+
+
+def _choose_model(settings: PageSettings) -> Path | None:
+    files = model_files(settings.models, Path.cwd())
+    if not files:
+        st.error("There is no model here. Start with `flmd app --model FILE`, or train one: `dvc repro`.")
+        return None
+    return st.selectbox("Model", files, format_func=_shown, key="model")
+
+
+def _shown(path: Path) -> str:
+    # Where else the server keeps its files is not the visitor's business.
+    return "/".join(path.parts[-2:]) if path.is_absolute() else path.as_posix()
+
+
+def _choose_detector(settings: PageSettings) -> str:
+    names = [name for name in DETECTORS if name != "yunet" or settings.yunet is not None]
+    name = st.selectbox("Face detector", names, format_func=DETECTORS.__getitem__, key="detector")
+    return f"yunet:{settings.yunet}" if name == "yunet" else name
+
+
+def run() -> None:
+    """The page with the settings of the command line; whatever goes wrong, no more than a sentence shows."""
+    try:
+        main(PageSettings.from_arguments(sys.argv[1:]))
+    except Exception:
+        log.exception("the page failed")
+        st.error("Something went wrong here, and it is not your fault. The cause is in the server's log.")
+
+
+if __name__ == "__main__":
+    run()
