@@ -9,12 +9,14 @@ import typer
 
 from flmd.cli import recipes
 from flmd.cli.common import main_for, print_version
+from flmd.cli.gate import gate_command
 from flmd.cli.verify import verify_command
 from flmd.errors import ParamsError
 
 app = typer.Typer(help="Landmark models: train them, measure them.", no_args_is_help=True)
 app.add_typer(recipes.app, name="recipe")
 app.command("verify")(verify_command)
+app.command("gate")(gate_command)
 
 Store = Annotated[Path, typer.Argument(metavar="STORE", help="A face store, from `flmd-data convert`.")]
 ParamsFile = Annotated[Path, typer.Option("--params", help="The settings.")]
