@@ -1,0 +1,288 @@
+"""`flmd predict` and `flmd camera`: a model on pictures, videos and what a camera sees."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flmd.errors import FlmdError, InputError, ParamsError
+
+if TYPE_CHECKING:
+    from flmd.detection import Detector
+    from flmd.face import Face
+    from flmd.formats import Format
+    from flmd.landmarker import Landmarker
+    from flmd.predict.pictures import PictureAccount
+    from flmd.predict.sources import Sources
+    from flmd.schemes.mapping import SchemeMapping
+
+MODEL = Path("data/model/best.pt")
+Model = Annotated[Path, typer.Option("--model", "-m", help="From `flmd train` or `dvc repro`.")]
+DetectorName = Annotated[
+    str, typer.Option("--detector", help="haar, yunet:FILE.onnx, none (the whole picture) or boxes.csv.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
+Smooth = Annotated[bool, typer.Option(help="Smooth the points of videos over time (One-Euro filter).")]
+Every = Annotated[int, typer.Option(help="Videos: detect at every so manieth frame.", min=1)]
+Numbers = Annotated[bool, typer.Option(help="Draw the index beside each point.")]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The options of one run."""
+
+    out: Path
+    to: str
+    numbers: bool
+    drawn: bool
+    images: str
+    exif: bool
+    every: int
+    smooth: bool
+    partial: bool
+    overwrite: bool
+
+
+def predict_command(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="Pictures, videos, folders, archives or 'patterns*'."),
+    ],
+    model: Model = MODEL,
+    detector: DetectorName = "haar",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("predictions"),
+    to: Annotated[str, typer.Option(help="Format of the annotations, any of flmd-data's.")] = "coco",
+    numbers: Numbers = False,
+    drawn: Annotated[bool, typer.Option("--draw/--no-draw", help="Write the pictures, drawn.")] = True,
+    images: Annotated[
+        str, typer.Option(help="copy or link the pictures beside the annotations, or none.")
+    ] = "none",
+    exif: Annotated[bool, typer.Option(help="Turn pictures upright as their EXIF says.")] = True,
+    every: Every = 5,
+    smooth: Smooth = True,
+    partial: Annotated[
+        bool, typer.Option(help="Leave points that the format's scheme has and the model has not unlabelled.")
+    ] = False,
+    device: Device = "auto",
+    overwrite: Annotated[bool, typer.Option(help="Replace results that are in the folder.")] = False,
+) -> None:
+    """Find faces and their points; draw them and write them as annotations.
+
+    OUT takes annotations.json (or what --to needs), the pictures under drawn/, and of each video NAME an
+    MP4 with the points drawn, NAME_faces.mp4, and a row per frame and face, NAME_faces.csv.
+
+    Coordinates are those of the stored pixels, whatever EXIF says. Exit code 0: all was read. 2: a picture or
+    video could not be read; the others were. 1: no face in any of them.
+
+    Example: flmd predict photos/ --model data/model/best.pt -o out
+    """
+    wanted = _Wanted(out, to, numbers, drawn, images, exif, every, smooth, partial, overwrite)
+    if images not in ("none", "copy", "link"):
+        raise ParamsError(f"--images is {images!r}", expected="none, copy or link")
+    if out.exists() and not out.is_dir():
+        raise ParamsError("is a file", where=str(out), expected="a folder for the results")
+    import flmd
+    from flmd import detection, formats
+    from flmd.predict.sources import open_sources
+
+    fmt = formats.get(to)
+    with open_sources(paths, without=out) as sources:
+        landmarker = flmd.load(_model(model), device)
+        mapping = _mapping(landmarker, fmt, partial)
+        find = detection.get(detector)
+        targets = _targets(sources, fmt, wanted)
+        bad: list[str] = []
+        faces = 0
+        if sources.pictures:
+            faces += _pictures(landmarker, find, sources, fmt, mapping, targets.annotations, wanted, bad)
+        for name, stem in targets.videos.items():
+            faces += _video(landmarker, find, sources, name, stem, wanted, bad)
+    if sources.ignored:
+        typer.echo(f"passed over: {sources.ignored} files that are neither pictures nor videos", err=True)
+    if bad:
+        raise typer.Exit(2)
+    if not faces:
+        typer.echo("no face was found", err=True)
+        raise typer.Exit(1)
+
+
+def camera_command(
+    camera: Annotated[int, typer.Option("--device", help="Number of the camera, from 0.", min=0)] = 0,
+    model: Model = MODEL,
+    detector: DetectorName = "haar",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write an MP4 instead of opening a window.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long.", min=0.1)] = None,
+    numbers: Numbers = False,
+    every: Every = 5,
+    smooth: Smooth = True,
+    overwrite: Annotated[bool, typer.Option(help="Replace OUT.")] = False,
+) -> None:
+    """Show the points on what a camera sees, in a window; escape or q ends it.
+
+    Without a display, --out FILE.mp4 writes the video (interrupt to end it), or use the web page, `flmd app`.
+
+    Example: flmd camera --model data/model/best.pt
+    """
+    import flmd
+    from flmd import detection
+    from flmd.predict.camera import open_camera, window
+    from flmd.predict.tracking import FaceTracker
+    from flmd.predict.video_faces import predict_video
+
+    if out is not None and out.suffix.lower() != ".mp4":
+        raise ParamsError(f"--out is {out}", expected="a name ending in .mp4")
+    if out is not None and out.exists() and not overwrite:
+        raise ParamsError("exists already", where=str(out), hint="add --overwrite to replace it")
+    with ExitStack() as stack:
+        reader = stack.enter_context(open_camera(camera))
+        show = stack.enter_context(window(f"flmd camera {camera}")) if out is None else (lambda frame: True)
+        landmarker = flmd.load(_model(model), "auto")
+        tracker = FaceTracker(landmarker, detection.get(detector), every=every, smooth=smooth)
+        done = predict_video(reader, tracker, video=out, numbers=numbers, show=show, most_seconds=seconds)
+    where = f"{out}: " if out else ""
+    typer.echo(f"{where}{done.frames} frames, {done.tracks} faces, {done.fps:.1f} frames a second")
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """Where results go: the annotations, and of each video the name without ending."""
+
+    annotations: Path
+    videos: dict[str, str]
+
+
+def _targets(sources: Sources, fmt: Format, wanted: _Wanted) -> _Targets:
+    """ParamsError when something is there already."""
+    stems = Counter(str(PurePosixPath(name).with_suffix("")) for name in sources.videos)
+    videos = {}
+    for name in sources.videos:
+        stem = str(PurePosixPath(name).with_suffix(""))
+        videos[name] = f"{stem if stems[stem] == 1 else name}_faces"
+    targets = _Targets(wanted.out / f"annotations{fmt.suffix}", videos)
+    written = [targets.annotations, wanted.out / "drawn"] if sources.pictures else []
+    written += [wanted.out / f"{stem}{end}" for stem in videos.values() for end in (".mp4", ".csv")]
+    for path in written:
+        if path.exists() and not wanted.overwrite:
+            raise ParamsError("exists already", where=str(path), hint="add --overwrite to replace it")
+    return targets
+
+
+def _pictures(
+    landmarker: Landmarker,
+    find: Detector,
+    sources: Sources,
+    fmt: Format,
+    mapping: SchemeMapping | None,
+    target: Path,
+    wanted: _Wanted,
+    bad: list[str],
+) -> int:
+    """The pictures of a run; returns how many faces were written."""
+    from flmd.export import export
+    from flmd.predict.pictures import PictureAccount, PictureRun
+
+    account = PictureAccount()
+    run = PictureRun(
+        landmarker,
+        find,
+        exif=wanted.exif,
+        drawn=wanted.out / "drawn" if wanted.drawn else None,
+        numbers=wanted.numbers,
+        complain=lambda line: _complain(line, bad),
+    )
+    faces: Iterator[Face] = run.faces(sources.tree, sources.pictures, account)
+    if mapping is not None:
+        faces = map(mapping.face, faces)
+    first = next(faces, None)
+    if first is not None:
+        report = export(
+            chain([first], faces),
+            fmt,
+            target,
+            landmarker.scheme if mapping is None else mapping.target,
+            pictures=sources.tree,
+            images=wanted.images,
+            overwrite=wanted.overwrite,
+        )
+        typer.echo(f"{target}: {report.faces} faces written as {fmt.name}")
+        for what, count in sorted(report.lost.items()):
+            typer.echo(f"lost: {what}, of {count} faces", err=True)
+    _tell(account, wanted)
+    return account.faces
+
+
+def _tell(account: PictureAccount, wanted: _Wanted) -> None:
+    where = f"{wanted.out / 'drawn'}: " if wanted.drawn and account.pictures else ""
+    more = f", {account.without_face} without a face" if account.without_face else ""
+    more += f", {len(account.bad)} that cannot be used" if account.bad else ""
+    typer.echo(f"{where}{account.pictures} pictures, {account.faces} faces{more}")
+
+
+def _video(
+    landmarker: Landmarker,
+    find: Detector,
+    sources: Sources,
+    name: str,
+    stem: str,
+    wanted: _Wanted,
+    bad: list[str],
+) -> int:
+    """One video of a run; returns how many faces were written."""
+    from flmd.predict.tracking import FaceTracker
+    from flmd.predict.video import open_video
+    from flmd.predict.video_faces import predict_video
+
+    table = wanted.out / f"{stem}.csv"
+    video = wanted.out / f"{stem}.mp4"
+    tracker = FaceTracker(landmarker, find, every=wanted.every, smooth=wanted.smooth)
+    try:
+        with open_video(*sources.tree.member(name)) as reader:
+            done = predict_video(
+                reader, tracker, video=video if wanted.drawn else None, table=table, numbers=wanted.numbers
+            )
+    except InputError as error:
+        _complain(str(error), bad)
+        return 0
+    typer.echo(
+        f"{video if wanted.drawn else table}: {done.frames} frames, {done.tracks} faces in {done.rows} rows, "
+        f"{done.fps:.1f} frames a second"
+    )
+    if done.broken:
+        _complain(done.broken, bad)
+    return done.rows
+
+
+def _complain(line: str, bad: list[str]) -> None:
+    from tqdm import tqdm
+
+    bad.append(line)
+    tqdm.write(f"bad: {line}", file=typer.get_text_stream("stderr"))
+
+
+def _model(path: Path) -> Path:
+    if not path.is_file():
+        hint = "name one with --model; `dvc repro` makes data/model/best.pt" if path == MODEL else None
+        raise InputError("no such model", where=str(path), hint=hint)
+    return path
+
+
+def _mapping(landmarker: Landmarker, fmt: Format, partial: bool) -> SchemeMapping | None:
+    """To the scheme of a format that has one of its own."""
+    from flmd.schemes import get_scheme
+    from flmd.schemes.mapping import mapping
+
+    if fmt.scheme is None or fmt.scheme == landmarker.scheme.name:
+        return None
+    try:
+        return mapping(landmarker.scheme, get_scheme(fmt.scheme), partial=partial)
+    except FlmdError as error:
+        raise ParamsError(f"--to {fmt.name} holds {fmt.scheme}: {error}") from None
