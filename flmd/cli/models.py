@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from flmd.cli import recipes
+from flmd.cli.bench import bench_command
 from flmd.cli.common import main_for, print_version
+from flmd.cli.export import export_command
 from flmd.cli.gate import gate_command
 from flmd.cli.verify import verify_command
 from flmd.errors import ParamsError
@@ -132,5 +134,8 @@ def evaluate(
         )
     typer.echo(report.metrics_table(measured.metrics, measured.settings))
 
+
+app.command("export")(export_command)
+app.command("bench")(bench_command)
 
 main = main_for(app, "flmd")
