@@ -52,4 +52,4 @@ bench: $(STAMP)  ## measure against peers (installs the extra `bench`)
 	python -m benchmarks
 
 clean:  ## remove .venv and the outputs of the pipeline (the DVC cache stays)
-	rm -rf $(VENV) data/raw data/stores data/model data/pretrained.pt data/*.h5
+	rm -rf $(VENV) data/raw data/stores data/model data/pretrained.* data/*.h5

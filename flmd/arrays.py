@@ -76,7 +76,7 @@ class TrainingArrays:
             attrs = self._file.attrs
             self.scheme = get_scheme(str(attrs["scheme"]))
             self.crop: dict[str, Any] = json.loads(attrs["crop"])
-            self.made_from: dict[str, Any] = json.loads(attrs["made_from"])
+            self.made_from: dict[str, Any] = json.loads(h5file.text_of(self._file, "made_from"))
             self._groups = {split: self._open(split) for split in SPLITS}
         except (KeyError, ValueError) as error:
             self.close()

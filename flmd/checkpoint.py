@@ -98,22 +98,35 @@ def load_model(path: Path | str, device: torch.device | str = "cpu") -> tuple[nn
     """
     path = Path(path)
     content = _read(path, MODEL)
+    info = _info(path, content)
     try:
-        tree = json.loads(content["info"])
-        known = {f.name for f in fields(ModelInfo)}
-        info = ModelInfo(
-            **{k: v for k, v in tree.items() if k in known and k != "normalisation"},
-            normalisation=Normalisation.from_dict(tree["normalisation"]),
-        )
         module = info.build()
         module.load_state_dict(content["weights"])
     except FlmdError as error:
         raise StoreError(str(error), where=str(path)) from None
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise _damaged(
-            path, f"a model file whose content does not fit together ({_first_line(error)})"
-        ) from None
+        raise _unfitting(path, error) from None
     return module.to(device).eval(), info
+
+
+def read_info(path: Path | str) -> ModelInfo:
+    """What a model is, without building it; InputError and StoreError as :func:`load_model` raises them."""
+    path = Path(path)
+    return _info(path, _read(path, MODEL))
+
+
+def _info(path: Path, content: Mapping[str, Any]) -> ModelInfo:
+    try:
+        tree = json.loads(content["info"])
+        known = {f.name for f in fields(ModelInfo)}
+        return ModelInfo(
+            **{k: v for k, v in tree.items() if k in known and k != "normalisation"},
+            normalisation=Normalisation.from_dict(tree["normalisation"]),
+        )
+    except FlmdError as error:
+        raise StoreError(str(error), where=str(path)) from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _unfitting(path, error) from None
 
 
 def save_resume(path: Path, state: Mapping[str, Any]) -> None:
@@ -179,6 +192,10 @@ def _damaged(path: Path, what: str, kind: str = MODEL) -> StoreError:
     return StoreError(
         what, where=str(path), expected=f"a file of format {kind!r}", hint="train again or `dvc pull`"
     )
+
+
+def _unfitting(path: Path, error: Exception) -> StoreError:
+    return _damaged(path, f"a model file whose content does not fit together ({_first_line(error)})")
 
 
 def _first_line(error: BaseException) -> str:

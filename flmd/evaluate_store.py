@@ -20,6 +20,7 @@ from flmd.params import AugmentParams, EvaluateParams
 from flmd.store import FaceStore
 
 BLOCK = 512
+DRAWN = ("loss", "ced", "regions", "worst", "random")
 
 
 def evaluate_store(
@@ -65,6 +66,8 @@ def evaluate_store(
         measured.settings["made_from"] = dict(made_from)
     report.write(measured, out)
     _draw(measured, info, store, rows, predicted, out / "plots", settings, seed)
+    if made_from is not None:
+        report.name_files(measured, out, [f"plots/{name}.png" for name in DRAWN])
     return measured
 
 

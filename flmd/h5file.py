@@ -23,6 +23,7 @@ from numpy.typing import DTypeLike, NDArray
 from flmd.errors import StoreError
 
 ALIGNMENT = 4096
+LARGEST_ATTRIBUTE = 60_000  # bytes; HDF5 takes a little less than 64 KiB
 _TEMPORARY = re.compile(r"\.tmp\.(\d+)$")
 
 
@@ -168,12 +169,29 @@ def map_rows(path: Path, dataset: h5py.Dataset) -> NDArray[Any]:
 
 
 def set_header(file: h5py.File, name: str, version: int, **attributes: object) -> None:
-    """Root attributes: what the file is, and what it was made from (mappings are kept as JSON)."""
+    """Root attributes: what the file is, and what it was made from (mappings are kept as JSON).
+
+    JSON too long for an attribute becomes a dataset of its UTF-8 bytes.
+    """
     file.attrs["format"], file.attrs["version"] = name, version
     for key, value in attributes.items():
         if isinstance(value, Mapping | list):
             value = json.dumps(value, sort_keys=True)
+            if len(value) > LARGEST_ATTRIBUTE:
+                file.create_dataset(key, data=np.frombuffer(value.encode(), np.uint8))
+                continue
         file.attrs[key] = value
+
+
+def text_of(file: h5py.File, name: str, default: str | None = None) -> str:
+    """A JSON text that :func:`set_header` wrote; KeyError when it is absent and there is no default."""
+    if name in file.attrs:
+        return str(file.attrs[name])
+    if name in file:
+        return bytes(np.asarray(file[name], np.uint8)).decode("utf-8", "replace")
+    if default is None:
+        raise KeyError(f"no {name!r}")
+    return default
 
 
 def open_checked(path: Path, name: str, version: int) -> h5py.File:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class LossReport:
     Attributes
     ----------
     read : annotations found. kept : faces in the store. skipped : reason -> how many.
+    made_from : digests and params (``flmd.provenance``), written as the last key.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class LossReport:
         }
         self._found: dict[str, Any] = {}
         self._strict = strict
+        self.made_from: Mapping[str, Any] = {}
 
     def skip(self, item: Skipped) -> None:
         """Count a face that cannot be used; InputError when the conversion is strict."""
@@ -127,7 +130,8 @@ class LossReport:
             "faces_kept": self.kept,
             "faces_skipped": sum(self.skipped.values()),
         }
-        return {**self._about, **counts, "skipped": skipped, **self._found}
+        made_from = {"made_from": dict(self.made_from)} if self.made_from else {}
+        return {**self._about, **counts, "skipped": skipped, **self._found, **made_from}
 
     def write(self, path: Path) -> None:
         """Write all of it as JSON."""

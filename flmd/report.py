@@ -4,7 +4,8 @@
 file                what
 =================== =========================================================================
 metrics.json        numbers alone, nested so that DVC shows ``ibug300w.common.nme``; fractions
-evaluation.json     what the numbers mean: normaliser, threshold, scheme, box sources
+evaluation.json     what the numbers mean: normaliser, threshold, scheme, box sources; what all of it was
+                    made from (``flmd.provenance``), and the digests of the other files
 faces.csv           a row per face
 plots/ced.csv       ``threshold``, then a column per data set and one of its mean shape
 plots/regions.csv   ``dataset, region, label, nme, mean_shape_nme``
@@ -16,16 +17,18 @@ Numbers are written with six decimals at most (a millionth of the normaliser), s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from flmd import provenance
 from flmd.errors import InputError, one_line
 from flmd.evaluation import Evaluation, threshold_suffix
 
 DECIMALS = 6
+FILES = ("metrics.json", "faces.csv", "plots/ced.csv", "plots/regions.csv")
 UNITS = {
     "inter_ocular": "the distance of the outer eye corners (inter-ocular)",
     "inter_pupil": "the distance of the pupils (inter-pupil)",
@@ -53,6 +56,13 @@ def write(evaluation: Evaluation, folder: Path) -> None:
         (evaluation.regions, "plots/regions.csv"),
     ):
         _rounded(frame).to_csv(folder / name, index=False, lineterminator="\n")
+
+
+def name_files(evaluation: Evaluation, folder: Path, more: Sequence[str]) -> None:
+    """Write evaluation.json again, with the SHA-256 of all that :func:`write` wrote and of ``more`` files."""
+    files = [folder / name for name in (*FILES, *more)]
+    settings = {**evaluation.settings, "files": provenance.digests_below(folder, files)}
+    _write_json(folder / "evaluation.json", settings)
 
 
 def read(folder: Path) -> tuple[dict[str, float], dict[str, Any]]:

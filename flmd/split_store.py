@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flmd import splits
+from flmd import provenance, splits
 from flmd.errors import ParamsError
 from flmd.formats.layout import photo_of
 from flmd.store import TEXTS, FaceStore, building
 
+STAGE = "flmd-data split"
 UNITS = ("subject", "image", "random")
 
 
@@ -71,7 +72,11 @@ def split_store(
             hint="use smaller shares, or another --by",
         )
     account = _account(store, units, sides)
-    made_from = {**store.made_from, "split": {"by": by, "val": val, "test": test, "seed": seed}}
+    used = {"by": by, "val": val, "test": test, "seed": seed}
+    if store.made_from.get("stage") == STAGE:  # nothing of an earlier split is left
+        made_from = {**store.made_from, "params": used}
+    else:
+        made_from = provenance.made_from({store.path: store.made_from}, used, stage=STAGE)
     _copy(store, target, sides, made_from, progress)
     return account
 

@@ -31,7 +31,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd import h5file
+from flmd import h5file, provenance
 from flmd.errors import StoreError
 from flmd.face import Face
 from flmd.schemes import Scheme, get_scheme
@@ -188,7 +188,7 @@ class FaceStore:
             )
         self.scheme = get_scheme(str(attrs["scheme"]))
         try:
-            self.made_from: dict[str, Any] = json.loads(attrs.get("made_from", "{}"))
+            self.made_from: dict[str, Any] = json.loads(h5file.text_of(self._file, "made_from", "{}"))
         except ValueError:
             raise StoreError("made_from is not JSON", where=str(self.path)) from None
         self.crop_size = int(attrs["crop_size"]) if self.has_crops else None
@@ -269,11 +269,18 @@ class FaceStore:
         self.close()
 
     def __reduce__(self) -> tuple[type[FaceStore], tuple[Path]]:
-        return FaceStore, (self.path,)
+        return FaceStore, (self.path.absolute(),)  # a worker may run in another folder
 
 
-def merge(stores: list[FaceStore], target: Path, progress: Callable[[int], object] = lambda n: None) -> None:
+def merge(
+    stores: list[FaceStore],
+    target: Path,
+    progress: Callable[[int], object] = lambda n: None,
+    made_from: Mapping[str, Any] | None = None,
+) -> None:
     """Join stores of one scheme and one kind of crop into one, in the order given.
+
+    ``made_from`` is kept in the store; by default it names the stores and their digests.
 
     Raises
     ------
@@ -295,7 +302,8 @@ def merge(stores: list[FaceStore], target: Path, progress: Callable[[int], objec
     widths = {name: max(s._file[name].dtype.itemsize for s in stores) for name in TEXTS}
     crop = (first.crop_size, first.margin, first.color) if first.has_crops else None
     names = ["landmarks", "visibility", "box", "image_size", *(("affine", "crops") if crop else ())]
-    made_from = {"stores": [s.made_from for s in stores]}
+    if made_from is None:
+        made_from = provenance.made_from({s.path: s.made_from for s in stores}, {}, stage="flmd-data merge")
     count = sum(map(len, stores))
     with building(target, count, widths, first.scheme, crop, made_from) as builder:  # type: ignore[arg-type]
         start = 0

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from flmd import h5file, store
+from flmd import h5file, provenance, store
 from flmd.errors import InputError
 from flmd.face import Skipped
 from flmd.face_source import FaceSource
 from flmd.spool import FaceSpool
 
 
-def copy_store(faces: FaceSource, target: Path, *, crops: bool = True) -> int:
+def copy_store(
+    faces: FaceSource, target: Path, *, crops: bool = True, params: Mapping[str, Any] | None = None
+) -> int:
     """Write the changed faces of an opened store as a store, with the same crops.
 
     Parameters
@@ -22,6 +26,7 @@ def copy_store(faces: FaceSource, target: Path, *, crops: bool = True) -> int:
     faces : of a store; its changes are applied.
     target : replaced when the new one is whole.
     crops : keep the context crops, if there are any.
+    params : what the user asked for, kept in the store; by default the scheme and ``crops``.
 
     Returns
     -------
@@ -47,7 +52,8 @@ def copy_store(faces: FaceSource, target: Path, *, crops: bool = True) -> int:
                 bar.update(len(block))
         if not len(spool):
             raise InputError("no faces", where=str(old.path))
-        made_from = {"store": old.made_from, "scheme": faces.scheme.name}
+        used = {"scheme": faces.scheme.name, "crops": crops} if params is None else params
+        made_from = provenance.made_from({old.path: old.made_from}, used, stage="flmd-data convert")
         widths = {name: spool.text[name].width for name in store.TEXTS}
         with store.building(target, len(spool), widths, faces.scheme, crop, made_from) as builder:  # type: ignore[arg-type]
             for rows in old.blocks():

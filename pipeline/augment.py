@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flmd import augment_store, errors, params, provenance
+from flmd import augment_store, errors, params, provenance, scheduler
 from flmd.store import FaceStore
 
 
@@ -14,13 +14,15 @@ def main() -> None:
     settings = params.load()
     source = Path("data/faces.h5")
     used = {"augment": settings.augment, "seed": settings.seed}
-    with FaceStore(source) as store:
+    # FLMD_SCHEDULER names a cluster to work on; the bytes are the same with and without.
+    with FaceStore(source) as store, scheduler.connected() as executor:
         counts = augment_store.build(
             store,
             Path("data/arrays.h5"),
             settings.augment,
             seed=settings.seed,
-            made_from=provenance.made_from([source], used),
+            made_from=provenance.made_from({source: store.made_from}, used, stage="augment"),
+            executor=executor,
         )
     print(", ".join(f"{split} {count}" for split, count in counts.items()))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flmd import errors, params, provenance
+from flmd import checkpoint, errors, params, provenance
 from flmd.evaluate_store import evaluate_store
 from flmd.store import FaceStore
 
@@ -14,8 +14,13 @@ def main() -> None:
     """Write metrics.json, evaluation.json, faces.csv and the plots under reports/."""
     settings = params.load()
     source, model = Path("data/faces.h5"), Path("data/model/best.pt")
-    used = {"evaluate": settings.evaluate, "seed": settings.seed}
+    used = {
+        "evaluate": settings.evaluate,
+        "seed": settings.seed,
+        "train": {"device": settings.train.device},
+    }
     with FaceStore(source) as store:
+        inputs = {source: store.made_from, model: checkpoint.read_info(model).made_from}
         measured = evaluate_store(
             store,
             model,
@@ -23,7 +28,7 @@ def main() -> None:
             settings.evaluate,
             seed=settings.seed,
             device=settings.train.device,
-            made_from=provenance.made_from([source, model], used),
+            made_from=provenance.made_from(inputs, used, stage="evaluate"),
         )
     for name in measured.settings["datasets"]:
         if f"{name}.nme" in measured.metrics:

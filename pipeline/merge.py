@@ -6,7 +6,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from flmd import errors, params
+from flmd import errors, params, provenance
 from flmd.store import FaceStore, merge
 
 
@@ -17,7 +17,12 @@ def main() -> None:
             stack.enter_context(FaceStore(Path("data/stores") / f"{name}.h5"))
             for name in params.load().datasets
         ]
-        merge(stores, Path("data/faces.h5"))
+        made_from = provenance.made_from(
+            {store.path: store.made_from for store in stores},
+            {"datasets": [store.path.stem for store in stores]},
+            stage="merge",
+        )
+        merge(stores, Path("data/faces.h5"), made_from=made_from)
         print(f"{sum(map(len, stores))} faces")
 
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flmd import errors, params, weights
+from flmd import errors, params, provenance, weights
 
 
 def main() -> None:
-    """Write data/pretrained.pt."""
+    """Write data/pretrained.pt, and data/pretrained.json with what it was made from."""
     settings = params.load()
     target, folder = Path("data/pretrained.pt"), Path("data/weights")
-    print(weights.place(settings.train.network, settings.train.pretrained, target, folder))
+    source = weights.place(settings.train.network, settings.train.pretrained, target, folder)
+    record = provenance.made_from(
+        [] if source == weights.NONE else [Path(source)],
+        {"train": {"network": settings.train.network, "pretrained": settings.train.pretrained}},
+        stage="weights",
+    )
+    provenance.write_beside(target.with_suffix(".json"), record, [target])
+    print(source)
 
 
 if __name__ == "__main__":

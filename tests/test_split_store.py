@@ -49,7 +49,8 @@ def test_by_subject_gives_the_shares_and_tears_nobody_apart(path: Path, tmp_path
     assert all(len(found) == 1 for found in sides(tmp_path / "new.h5", "subject").values())
     with FaceStore(tmp_path / "new.h5") as new:
         assert new.texts("split") == expected
-        assert new.made_from["split"] == {"by": "subject", "val": 0.25, "test": 0.2, "seed": 7}
+        assert new.made_from["params"] == {"by": "subject", "val": 0.25, "test": 0.2, "seed": 7}
+        assert list(new.made_from["inputs"]) == [path.name]
 
 
 def test_all_else_stays(path: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import subprocess
 import sys
@@ -96,7 +97,10 @@ def test_merge_keeps_every_row_in_order(tmp_path: Path, path: Path) -> None:
             assert both.texts("image") == [*a.texts("image"), *b.texts("image")]
             assert (both.crops[:5] == a.crops).all()
             assert (both.numbers("landmarks")[5:] == b.numbers("landmarks")).all()
-            assert both.made_from == {"stores": [{"raw": "abc"}, {"raw": "abc"}]}
+            assert both.made_from["inputs"] == {
+                p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in (path, other)
+            }
+            assert both.made_from["stage"] == "flmd-data merge"
 
 
 def test_merge_refuses_crops_of_another_kind(tmp_path: Path, path: Path) -> None:

@@ -46,7 +46,7 @@ def train(
 
     Example: flmd train data/faces.h5 --out runs/first
     """
-    from flmd import arrays, augment_store, params, provenance, training, weights
+    from flmd import arrays, augment_store, params, training, weights
     from flmd.store import FaceStore
 
     settings = params.load(params_file)
@@ -55,7 +55,7 @@ def train(
     used = {"augment": settings.augment, "train": settings.train, "seed": settings.seed}
     pretrained = settings.train.pretrained
     files = [] if pretrained in (weights.NONE, weights.IMAGENET) else [weights.file_of(pretrained)]
-    made_from = provenance.made_from([store, *files], used)
+    made_from = _record(store, files, used)
     source = out / "arrays.h5"
     with FaceStore(store) as faces:
         if not _made_alike(source, made_from):
@@ -76,6 +76,16 @@ def train(
             made_from=made_from,
         )
     typer.echo(f"{out / 'best.pt'}: best epoch {result.best_epoch}, loss {result.best_val:.6g}")
+
+
+def _record(store: Path, files: list[Path], used: dict[str, object]) -> dict[str, object]:
+    """What a model is made from: the store, with what that says of itself, and files of weights."""
+    from flmd import provenance
+    from flmd.store import FaceStore
+
+    with FaceStore(store) as faces:
+        inputs = {store: faces.made_from, **dict.fromkeys(files)}
+    return provenance.made_from(inputs, used, stage="flmd train")
 
 
 def _made_alike(path: Path, made_from: dict[str, object]) -> bool:
@@ -107,7 +117,7 @@ def evaluate(
 
     Example: flmd evaluate data/faces.h5 --model data/model/best.pt --out reports/again
     """
-    from flmd import provenance, report
+    from flmd import checkpoint, provenance, report
     from flmd.evaluate_store import evaluate_store
     from flmd.params import EvaluateParams
     from flmd.store import FaceStore
@@ -121,7 +131,9 @@ def evaluate(
     if not 0 < threshold < 10:
         raise ParamsError(f"--threshold is {threshold}", expected="a fraction above 0, such as 0.08")
     settings = EvaluateParams(normaliser=normaliser, threshold=threshold)  # type: ignore[arg-type]
+    used = {"evaluate": settings, "split": split, "seed": seed, "device": device}
     with FaceStore(store) as faces:
+        inputs = {store: faces.made_from, model: checkpoint.read_info(model).made_from}
         measured = evaluate_store(
             faces,
             model,
@@ -130,7 +142,7 @@ def evaluate(
             split=split,
             seed=seed,
             device=device,
-            made_from=provenance.made_from([store, model], {"evaluate": settings, "split": split}),
+            made_from=provenance.made_from(inputs, used, stage="flmd evaluate"),
         )
     typer.echo(report.metrics_table(measured.metrics, measured.settings))
 
