@@ -12,11 +12,16 @@ import numpy as np
 from flmd import detection
 from flmd.app.kinds import kind_of
 from flmd.detection import Detector
+from flmd.errors import FlmdError, ParamsError
 from flmd.face import Face
 from flmd.images import ImageError
 from flmd.landmarker import Landmarker, load
 from flmd.picture import Picture, open_picture
 from flmd.schemes import Scheme
+
+
+class DetectorError(ParamsError):
+    """A detector that cannot be made: its model file, or its name, is not right."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Analyser:
 
         Raises
         ------
-        ImageError : it cannot be used. InputError, ParamsError : the detector's file cannot.
+        ImageError : it cannot be used. DetectorError : the detector cannot.
         """
         if not data:
             raise ImageError("image_empty", "the picture has no bytes")
@@ -69,14 +74,21 @@ class Analyser:
             raise ImageError("image_unknown", "not a picture")
         picture = open_picture(data, name=name, max_pixels=max_pixels)
         with self._lock:
-            if detector not in self._detectors:
-                self._detectors[detector] = detection.get(detector)
+            find = self._detector(detector)
             began = time.perf_counter()
-            found = self._detectors[detector](picture)
+            found = find(picture)
             detected = time.perf_counter()
             faces = self._landmarker.faces(picture, found)
             ended = time.perf_counter()
         return Analysis(picture, faces, self.scheme, detected - began, ended - detected)
+
+    def _detector(self, spec: str) -> Detector:
+        if spec not in self._detectors:
+            try:
+                self._detectors[spec] = detection.get(spec)
+            except FlmdError as error:
+                raise DetectorError(str(error)) from error
+        return self._detectors[spec]
 
     def _warm_up(self) -> None:
         """A first run costs many times a later one, and would be what the page shows."""

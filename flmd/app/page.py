@@ -10,11 +10,12 @@ import logging
 import sys
 from pathlib import Path
 
+import cv2
 import streamlit as st
 from PIL import Image
 
 from flmd.app import inputs, results
-from flmd.app.analysis import Analyser
+from flmd.app.analysis import Analyser, DetectorError
 from flmd.app.drawing import icon
 from flmd.app.model_files import model_files
 from flmd.app.settings import PageSettings
@@ -68,8 +69,16 @@ def main(settings: PageSettings) -> None:
             (str(model), state.st_mtime_ns, detector, sent.digest),
             lambda: look(sent.data, sent.name, detector, max_pixels=settings.max_megapixels * 1e6),
         )
+    except DetectorError as error:
+        log.warning("%s", error)
+        st.error("This face detector cannot be used. Choose another one.")
+        return
     except FlmdError as error:
         st.error(plain(sentence(error, max_megapixels=settings.max_megapixels)))
+        return
+    except (cv2.error, MemoryError):  # a picture that is sound as far as its header says
+        log.exception("a picture was too much")
+        st.error("This picture cannot be worked on.")
         return
     results.show(analysis, marks)
 

@@ -18,7 +18,7 @@ from flmd.app.words import plain
 from flmd.errors import FlmdError
 
 SHOWN = 1400  # px, the longer side of the picture on the page
-FACE_SIDE, MOST_FACES = 172, 24  # px; two side by side on a phone
+FACE_SIDE, MOST_FACES = 168, 24  # px; two side by side on a phone
 
 
 def choose_marks() -> Marks:
@@ -26,7 +26,6 @@ def choose_marks() -> Marks:
     st.markdown("**Draw**")
     return Marks(
         boxes=st.checkbox("Boxes", value=True, key="boxes"),
-        lines=st.checkbox("Lines", key="lines"),
         numbers=st.checkbox("Numbers of the points", key="numbers"),
     )
 
@@ -46,7 +45,7 @@ def show(analysis: Analysis, marks: Marks) -> None:
     faces = analysis.faces
     left, right = st.columns([5, 2], gap="large")
     with left:
-        shown = drawing.annotated(analysis.picture, faces, analysis.scheme, marks, longest_side=SHOWN)
+        shown = drawing.annotated(analysis.picture, faces, marks, longest_side=SHOWN)
         st.image(_jpeg(shown), width="stretch", alt="The picture with the faces that were found")
     with right:
         _numbers(analysis)
@@ -81,7 +80,7 @@ def _downloads(analysis: Analysis, marks: Marks) -> None:
     st.download_button(
         "Picture (PNG)",
         # Made when it is asked for: a large picture takes a while to compress.
-        lambda: _png(drawing.annotated(analysis.picture, analysis.faces, analysis.scheme, marks)),
+        lambda: _png(drawing.annotated(analysis.picture, analysis.faces, marks)),
         file_name=f"{stem}_landmarks.png",
         mime="image/png",
         on_click="ignore",
@@ -109,21 +108,18 @@ def _downloads(analysis: Analysis, marks: Marks) -> None:
 
 
 def _each_face(analysis: Analysis, marks: Marks) -> None:
-    faces = analysis.faces[:MOST_FACES]
-    pictures, captions = [], []
-    for number, face in enumerate(faces, 1):
-        assert face.box is not None
-        close = Marks(boxes=False, lines=marks.lines, numbers=marks.numbers)
-        pictures.append(
-            _jpeg(drawing.face_picture(analysis.picture, face, analysis.scheme, FACE_SIDE, close))
-        )
-        score = face.attributes.get("score")
-        captions.append(
-            f"Face {number}: {face.box[2]:.0f} × {face.box[3]:.0f} px"
-            + (f", score {score:g}" if score else "")
-        )
     st.subheader("Each face", anchor=False)
-    st.image(pictures, caption=captions, alt=captions)
+    with st.container(horizontal=True, key="each_face"):
+        for number, face in enumerate(analysis.faces[:MOST_FACES], 1):
+            assert face.box is not None
+            pixels = drawing.face_picture(analysis.picture, face, FACE_SIDE, marks)
+            score = face.attributes.get("score")
+            with st.container(width=FACE_SIDE, gap=None):
+                st.image(_jpeg(pixels), alt=f"Face {number}")
+                st.caption(
+                    f"{number}: {face.box[2]:.0f} × {face.box[3]:.0f} px"
+                    + (f", score {score:g}" if score else "")
+                )
     if len(analysis.faces) > MOST_FACES:
         st.caption(f"The {MOST_FACES} largest of {len(analysis.faces)} faces.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
 from pathlib import Path
 from typing import Annotated
@@ -51,6 +52,8 @@ def serve(settings: PageSettings, host: str, port: int) -> None:
     except ImportError:
         raise ParamsError("Streamlit is not installed", hint='pip install "flmd[app]"') from None
     _check_free(host, port)
+    # Imported before the first visitor comes, who would wait for it: OpenCV, torch and all formats.
+    importlib.import_module("flmd.app.page")
     page = Path(app.__file__).with_name("page.py")
     options = [f"--{name}={value}" for name, value in _options(settings, host, port)]
     streamlit.main(["run", str(page), *options, "--", settings.argument()], standalone_mode=False)
