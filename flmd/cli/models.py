@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flmd.cli import recipes
+from flmd.cli.app import app_command
 from flmd.cli.bench import bench_command
 from flmd.cli.common import main_for, print_version
 from flmd.cli.export import export_command
@@ -18,6 +19,7 @@ from flmd.errors import ParamsError
 app = typer.Typer(help="Landmark models: train them, measure them.", no_args_is_help=True)
 app.add_typer(recipes.app, name="recipe")
 app.command("verify")(verify_command)
+app.command("app")(app_command)
 app.command("gate")(gate_command)
 
 Store = Annotated[Path, typer.Argument(metavar="STORE", help="A face store, from `flmd-data convert`.")]
