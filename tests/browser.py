@@ -132,8 +132,11 @@ class Browser:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """Start Chromium with an empty profile, and end it. Skips the test where that is not possible."""
+def chromium(*flags: str) -> Iterator[Browser]:
+    """Start Chromium with an empty profile, and end it. Skips the test where that is not possible.
+
+    ``flags`` are Chromium's, besides FLAGS: a camera, for one.
+    """
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: `make setup`")
     for program in (CHROMIUM, DRIVER):
         if shutil.which(program) is None:
@@ -142,7 +145,7 @@ def chromium() -> Iterator[Browser]:
     options.binary_location = CHROMIUM
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     with tempfile.TemporaryDirectory(prefix="flmd-chromium-", ignore_cleanup_errors=True) as profile:
-        for flag in (*FLAGS, f"--user-data-dir={profile}"):
+        for flag in (*FLAGS, *flags, f"--user-data-dir={profile}"):
             options.add_argument(flag)
         if os.geteuid() == 0:
             options.add_argument("--no-sandbox")  # Chromium's sandbox does not run as root
