@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import Browser, chromium
+from tests.pipeline.project import Project
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -25,3 +26,13 @@ def browser() -> Iterator[Browser]:
     """Headless Chromium; tests of pages skip where it is absent."""
     with chromium() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose small pipeline ran with one worker, committed. Tests clone or copy it."""
+    project = Project(tmp_path_factory.mktemp("finished") / "project")
+    project.repro(FLMD_WORKERS="1")
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-q", "-m", "a run of the pipeline")
+    return project

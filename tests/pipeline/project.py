@@ -134,3 +134,11 @@ class Project:
         """Output path -> digest, from dvc.lock."""
         lock = YAML(typ="safe").load(self.folder / "dvc.lock")
         return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+
+    @staticmethod
+    def outputs(folder: Path) -> list[str]:
+        """All files that the stages of a project made, by their paths in it."""
+        lock = YAML(typ="safe").load(folder / "dvc.lock")
+        found = [folder / out["path"] for stage in lock["stages"].values() for out in stage["outs"]]
+        files = [f for path in found for f in (path.rglob("*") if path.is_dir() else [path]) if f.is_file()]
+        return sorted(f.relative_to(folder).as_posix() for f in files)

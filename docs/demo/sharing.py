@@ -1,0 +1,185 @@
+"""Two clones, one remote, two experiments and their difference: runs it all and writes docs/sharing.md.
+
+    python docs/demo/sharing.py [--out docs/sharing.md]
+
+Works offline, in a temporary folder, with the built-in sample and small settings. What the page shows is what
+the commands printed, with the changes that its first lines name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {
+    "datasets.ibug300w.sample_faces": 40,
+    "datasets.youtube_faces.sample_faces": 30,
+    "convert.crop_size": 64,
+    "augment.input_size": 32,
+    "augment.variants": 2,
+    "train.network_options": {"width": 0.125, "middle_blocks": 1},
+    "train.epochs": 2,
+    "evaluate.gallery": 4,
+}
+HEAD = """# Sharing: two people, one remote
+
+*Written by `make demo-sharing` (docs/demo/sharing.py), which anyone can run without a network: the commands
+below were run in this order, and what stands under each is what it printed. Changed on the way: hexadecimal
+names of git commits, which are others each time, became `COMMIT`, and DVC's closing advice on what to type
+next was left out. Numbers are those of a tiny sample and two epochs; they say nothing about faces.*
+
+Ann trains on the GPU box, Ben has a laptop. `team.git` stands for the team's git server and `remote` for its
+S3 bucket, SSH host or WebDAV folder; [remotes.md](remotes.md) has the commands for those.
+"""
+
+
+class Demo:
+    """A temporary folder with a git server and a remote, and the transcript so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lines: list[str] = []
+
+    def environment(self, place: Path) -> dict[str, str]:
+        """Nothing of the user's own settings; the Python and the flmd that run this."""
+        person = place.name.capitalize()
+        return {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "DVC_"))},
+            "PATH": str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"],
+            "PYTHONPATH": str(place),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "NO_ALBUMENTATIONS_UPDATE": "1",
+            "DVC_NO_ANALYTICS": "1",
+            "DVC_SITE_CACHE_DIR": str(self.folder / "site" / place.name),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_AUTHOR_NAME": person,
+            "GIT_AUTHOR_EMAIL": f"{place.name}@example.org",
+            "GIT_COMMITTER_NAME": person,
+            "GIT_COMMITTER_EMAIL": f"{place.name}@example.org",
+            "COLUMNS": "110",
+        }
+
+    def quietly(self, place: Path, *command: str) -> str:
+        """Run a command that the page does not show; its output."""
+        done = subprocess.run(
+            command, cwd=place, env=self.environment(place), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            sys.exit(f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done.stdout + done.stderr
+
+    def say(self, text: str) -> None:
+        """A paragraph of the page."""
+        self.lines += ["", text]
+
+    def show(self, who: str, *commands: str) -> str:
+        """Run commands as one of the two; they and what they print go to the page. Returns what they print."""
+        self.lines += ["", "```console"]
+        said = ""
+        for command in commands:
+            print(f"{who}$ {command}", flush=True)
+            self.lines.append(f"{who}$ {command}")
+            said = self.quietly(self.folder / who, *_words(command))
+            self.lines += [line.rstrip() for line in clean(said).splitlines()]
+        self.lines.append("```")
+        return said
+
+
+def _words(command: str) -> list[str]:
+    import shlex
+
+    return shlex.split(command)
+
+
+def clean(text: str) -> str:
+    """The output of a command without what differs between two runs (see HEAD)."""
+    text = re.sub(r"\[[0-9a-f]{7,40}\]", "[COMMIT]", text)
+    text = re.sub(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{7}\b", "COMMIT", text)
+    text = re.sub(r"\n+To (track|enable|apply|promote|create)[^\n]*(\n\n?\t[^\n]*)+", "\n", text)
+    return re.sub(r"\n{2,}", "\n", text).strip("\n")
+
+
+def project(demo: Demo) -> None:
+    """The team's git repository: this project as it is committed or not, with small settings."""
+    server, work = demo.folder / "team.git", demo.folder / "setup"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(work)], check=True)
+    yaml, path = YAML(), work / "params.yaml"
+    tree = yaml.load(path)
+    for key, value in SMALL.items():
+        *parts, last = key.split(".")
+        place = tree
+        for part in parts:
+            place = place[part]
+        place[last] = value
+    yaml.dump(tree, path)
+    (work / "dvc.lock").unlink(missing_ok=True)
+    (work / ".dvc" / "config").write_text("[core]\n    check_update = false\n", encoding="utf-8")
+    demo.quietly(work, "git", "checkout", "-q", "-B", "main")
+    demo.quietly(work, "git", "add", "-A")
+    demo.quietly(work, "git", "commit", "-q", "-m", "Small settings")
+    demo.quietly(work, "git", "clone", "-q", "--bare", str(work), str(server))
+
+
+def tell(demo: Demo) -> None:
+    """The story; every command of it runs."""
+    demo.quietly(demo.folder, "git", "clone", "-q", "team.git", "ann")
+    demo.say("## Ann sets up the remote and runs the pipeline")
+    demo.say("Once for all: where the bytes lie, and that what comes from there is checked.")
+    demo.show("ann", "dvc remote add -d team ../remote", "dvc remote modify team verify true")
+    demo.show("ann", "dvc repro")
+    demo.show(
+        "ann",
+        "git add -A",
+        "git commit -q -m 'Baseline'",
+        "dvc push",
+        "git push -q origin main",
+    )
+    demo.say("## Ann tries a smaller learning rate")
+    demo.show("ann", "dvc exp run -q -n small-lr -S train.lr=1e-4", "dvc exp push origin small-lr")
+    demo.say("## Ben has it all, and computes nothing")
+    demo.quietly(demo.folder, "git", "clone", "-q", "team.git", "ben")
+    demo.show("ben", "dvc pull", "dvc repro")
+    demo.say("Is what lies in the remote what it should be?")
+    demo.show("ben", "flmd remote check")
+    demo.say("## Ben tries another loss")
+    demo.show("ben", "dvc exp run -q -n wing -S train.loss=wing", "dvc exp push origin wing")
+    demo.say("## Both experiments, side by side")
+    demo.show("ben", "dvc exp list origin --name-only", "dvc exp pull origin small-lr")
+    demo.show(
+        "ben",
+        "dvc exp show --md --only-changed --hide-workspace --drop '^(?!Experiment|train.lr|train.loss|"
+        "reports/metrics.json:(ibug300w|youtube_faces).(nme|auc08)$|ibug300w.nme$|youtube_faces.nme$)'",
+        "dvc params diff main small-lr --md",
+        "dvc params diff small-lr wing --md",
+        "dvc metrics diff main small-lr --md",
+        "dvc metrics diff small-lr wing --md",
+    )
+    demo.say("## Ben takes Ann's experiment as it is")
+    demo.say("Her files come from the remote; there is nothing to compute.")
+    demo.show("ben", "dvc exp apply small-lr", "dvc repro")
+
+
+def main() -> None:
+    """Run the demo and write the page when all went well."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "sharing.md")
+    out = parser.parse_args().out
+    with tempfile.TemporaryDirectory(prefix="flmd-sharing-") as name:
+        demo = Demo(Path(name))
+        project(demo)
+        tell(demo)
+        page = "\n".join([HEAD.rstrip("\n"), *demo.lines]) + "\n"
+        out.write_text(page.replace(name, "/team"), encoding="utf-8")
+    print(f"{out} written")
+
+
+if __name__ == "__main__":
+    main()

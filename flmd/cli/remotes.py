@@ -1,0 +1,60 @@
+"""`flmd remote`: is what lies in a DVC remote what it should be?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flmd.errors import InputError
+
+app = typer.Typer(help="DVC remotes: check what lies in them.", no_args_is_help=True)
+
+
+@app.callback()
+def _remotes() -> None:
+    """DVC remotes: check what lies in them."""
+
+
+@app.command()
+def check(
+    name: Annotated[
+        str | None, typer.Argument(metavar="REMOTE", help="Its name; the default remote when left out.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All that lies there, not only what this commit needs.")
+    ] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove wrong and left-over files, for `dvc push` to mend.")
+    ] = False,
+) -> None:
+    """Hash every file in a remote again, and name the wrong, the missing and the left-over ones.
+
+    Exit code 0 when all is right, 1 otherwise. Use --all --remove only while nobody pushes.
+
+    Example: flmd remote check team
+    """
+    from flmd import commits, remotes
+
+    root = commits.project_root(Path.cwd())
+    if root is None:
+        raise InputError("not in a DVC project", where=str(Path.cwd()), hint="run it where dvc.yaml lies")
+    remote = remotes.Remote(root, name)
+    faults = remote.check(everything=everything)
+    for fault in faults:
+        typer.echo(str(fault), err=True)
+    if not remote.verifies:
+        typer.echo(
+            f"dvc pull would take wrong bytes from it unseen; `dvc remote modify {remote.name} verify true`",
+            err=True,
+        )
+    typer.echo(
+        f"{remote.name} ({remote.address}): {remote.count} objects, {remote.size / 2**20:.1f} MiB hashed, "
+        f"{len(faults)} faults"
+    )
+    if faults and remove:
+        removed = remote.remove(faults)
+        typer.echo(f"{removed} files removed; `dvc push` from a clone that has them brings them anew")
+    if faults:
+        raise typer.Exit(1)
