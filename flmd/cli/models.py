@@ -13,12 +13,14 @@ from flmd.cli.bench import bench_command
 from flmd.cli.common import main_for, print_version
 from flmd.cli.export import export_command
 from flmd.cli.gate import gate_command
+from flmd.cli.provenance import provenance_command
 from flmd.cli.verify import verify_command
 from flmd.errors import ParamsError
 
 app = typer.Typer(help="Landmark models: train them, measure them.", no_args_is_help=True)
 app.add_typer(recipes.app, name="recipe")
 app.command("verify")(verify_command)
+app.command("provenance")(provenance_command)
 app.command("app")(app_command)
 app.command("gate")(gate_command)
 
