@@ -13,6 +13,7 @@ from flmd.cli.bench import bench_command
 from flmd.cli.common import main_for, print_version
 from flmd.cli.export import export_command
 from flmd.cli.gate import gate_command
+from flmd.cli.report import report_command
 from flmd.cli.provenance import provenance_command
 from flmd.cli.verify import verify_command
 from flmd.errors import ParamsError
@@ -23,6 +24,7 @@ app.command("verify")(verify_command)
 app.command("provenance")(provenance_command)
 app.command("app")(app_command)
 app.command("gate")(gate_command)
+app.command("report")(report_command)
 
 Store = Annotated[Path, typer.Argument(metavar="STORE", help="A face store, from `flmd-data convert`.")]
 ParamsFile = Annotated[Path, typer.Option("--params", help="The settings.")]
