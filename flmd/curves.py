@@ -31,9 +31,10 @@ class Curves:
             self.live = self.live or PlainLive(folder)
 
     def log(self, row: Mapping[str, float]) -> None:
-        """One epoch's numbers; ``epoch`` itself is the step."""
+        """One epoch's numbers; ``epoch`` itself, from 1 on, is the step."""
         if self.live is None:
             return
+        self.live.step = int(row["epoch"])
         for name, value in row.items():
             if name != "epoch":
                 self.live.log_metric(name, value)
@@ -64,7 +65,7 @@ class PlainLive:
         self.latest[name] = value
 
     def next_step(self) -> None:
-        """Write the latest values and count the step."""
+        """Write the latest values and count the step; a caller may set it."""
         text = json.dumps({**self.latest, "step": self.step}, indent=4)
         (self.folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
         self.step += 1

@@ -44,6 +44,11 @@ def test_dvclive_and_the_plain_writer_write_the_same_bytes(
     assert sorted(plain) == ["metrics.json", "plots/metrics/lr.tsv", "plots/metrics/train_loss.tsv"]
 
 
+def test_the_step_is_the_epoch_from_one_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert written(tmp_path / "curves")["plots/metrics/lr.tsv"] == b"step\tlr\n1\t0.001\n2\t2.5e-08\n"
+
+
 def test_outside_a_dvc_project_none_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     monkeypatch.chdir(tmp_path)
