@@ -181,7 +181,7 @@ def test_curves_hold_the_history(undisturbed: Path) -> None:
         lines = (undisturbed / "curves" / "plots" / "metrics" / f"{name}.tsv").read_text().splitlines()
         assert lines[0] == f"step\t{name}"
         assert [line.split("\t") for line in lines[1:]] == [
-            [str(i), str(row[name])] for i, row in enumerate(info.history)
+            [str(i), str(row[name])] for i, row in enumerate(info.history, start=1)
         ]
     latest = json.loads((undisturbed / "curves" / "metrics.json").read_text())
     assert latest["val_loss"] == info.history[-1]["val_loss"]
