@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export NO_ALBUMENTATIONS_UPDATE := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro verify recipes test lint format bench fuzz clean
+.PHONY: help setup repro verify recipes test lint format bench fuzz demo-sharing clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -50,6 +50,9 @@ bench: $(STAMP)  ## measure against peers (installs the extra `bench`)
 	test -x $(VENV)-peers/bin/datum || { $(PYTHON) -m venv $(VENV)-peers && \
 	    $(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check datumaro; }
 	python -m benchmarks
+
+demo-sharing: $(STAMP)  ## two clones, one remote, two experiments: writes docs/sharing.md from what is printed
+	python docs/demo/sharing.py
 
 clean:  ## remove .venv and the outputs of the pipeline (the DVC cache stays)
 	rm -rf $(VENV) data/raw data/stores data/model data/pretrained.* data/*.h5

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -80,23 +81,15 @@ class Demo:
         """A paragraph of the page."""
         self.lines += ["", text]
 
-    def show(self, who: str, *commands: str) -> str:
-        """Run commands as one of the two; they and what they print go to the page. Returns what they print."""
+    def show(self, who: str, *commands: str) -> None:
+        """Run commands as one of the two; they and what they print go to the page."""
         self.lines += ["", "```console"]
-        said = ""
         for command in commands:
             print(f"{who}$ {command}", flush=True)
             self.lines.append(f"{who}$ {command}")
-            said = self.quietly(self.folder / who, *_words(command))
+            said = self.quietly(self.folder / who, *shlex.split(command))
             self.lines += [line.rstrip() for line in clean(said).splitlines()]
         self.lines.append("```")
-        return said
-
-
-def _words(command: str) -> list[str]:
-    import shlex
-
-    return shlex.split(command)
 
 
 def clean(text: str) -> str:

@@ -54,7 +54,7 @@ class Clone:
         return done
 
     def use(self, remote: Remote, *, verify: bool = True, **secrets: str) -> None:
-        """What `dvc remote add -d team URL` and `dvc remote modify` would write, but all out of git's sight."""
+        """What `dvc remote add -d team URL` and `dvc remote modify` write, but all out of git's sight."""
         lines = ["[core]", "    remote = team", "    analytics = false", "    check_update = false"]
         lines += ["""['remote "team"']""", f"    url = {remote.url}", f"    verify = {str(verify).lower()}"]
         lines += [
@@ -96,7 +96,7 @@ def small_project(folder: Path) -> Clone:
 
 
 def wrong_objects(contents: Contents) -> list[str]:
-    """Names of files whose bytes are not those that their name promises; the runs of DVC's run-cache aside."""
+    """Names of files whose bytes are not those that their name promises; DVC's run-cache aside."""
     wrong = []
     for name in contents.names():
         if name.startswith("files/md5/"):

@@ -21,7 +21,7 @@ START = {"webdav": servers.webdav_server, "s3": servers.s3_server, "ssh": server
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
-    """``server("ssh")`` starts OpenSSH's sshd at its first use; so do "webdav", "s3"; "folder" starts nothing."""
+    """``server(kind)`` starts the server at its first use: "ssh", "webdav" or "s3"; "folder" needs none."""
     folder = tmp_path_factory.mktemp("servers")
     running: dict[str, Server] = {"folder": servers.FolderServer(folder / "folder")}
     with contextlib.ExitStack() as stack:

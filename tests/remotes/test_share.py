@@ -1,4 +1,4 @@
-"""One trains, all see: what a colleague pushed is pulled over every kind of remote, and nothing runs again."""
+"""One trains, all see: what one pushed, another pulls from every kind of remote, and nothing runs again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A remote that dies in the middle: an error, nothing half-written that counts, and the next try completes."""
+"""A remote that dies in the middle: an error, nothing half-written that counts, the next try completes."""
 
 from __future__ import annotations
 
