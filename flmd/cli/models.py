@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flmd.cli import recipes
+from flmd.cli import recipes, remotes
 from flmd.cli.app import app_command
 from flmd.cli.bench import bench_command
 from flmd.cli.common import main_for, print_version
@@ -20,6 +20,7 @@ from flmd.errors import ParamsError
 
 app = typer.Typer(help="Landmark models: train them, measure them.", no_args_is_help=True)
 app.add_typer(recipes.app, name="recipe")
+app.add_typer(remotes.app, name="remote")
 app.command("verify")(verify_command)
 app.command("provenance")(provenance_command)
 app.command("app")(app_command)
