@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import io
 import os
+import shlex
 import signal
 import sys
 import time
@@ -29,6 +30,7 @@ from torch.distributed.rendezvous import rendezvous
 from flmd.errors import FlmdError, ParamsError
 from flmd.whole_batch import Place, across_processes
 
+VARIABLE = "FLMD_TORCHRUN"
 NAMES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 A_LONG_TIME = timedelta(days=7)  # the first process may prepare data for hours while the others wait
 A_MOMENT = 1.0  # seconds: torchrun ends all processes as soon as it sees that one has failed
@@ -226,6 +228,18 @@ def joined() -> Iterator[Processes]:
             ) from error
         raise
     dist.destroy_process_group()
+
+
+def restart_under_torchrun() -> None:
+    """Become ``torchrun $FLMD_TORCHRUN`` of this program, when that variable is set; else do nothing.
+
+    For programs that something else starts, such as the stages of a pipeline.
+    """
+    options = shlex.split(os.environ.get(VARIABLE, ""))
+    if not options or "RANK" in os.environ:
+        return
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "torch.distributed.run", *options, *sys.argv])
 
 
 def _leave_to_first(error: BaseException) -> None:

@@ -60,7 +60,8 @@ def connected(address: str | None = None) -> Iterator[Executor | None]:
             hint="they may be short of memory: give each worker more, or fewer threads",
         ) from None
     except CancelledError:
-        raise FlmdError(f"the scheduler at {address} is gone", hint="start it and run again") from None
+        gone = FlmdError(f"the scheduler at {address} is gone", hint="start it and run again")
+        raise executor.failure or gone from None
     except ModuleNotFoundError as error:
         raise FlmdError(
             f"a worker has no package {error.name!r}", hint="install the same flmd for every worker"
@@ -87,9 +88,8 @@ def _client(address: str) -> Any:
             address, timeout=PATIENCE, set_as_default=False
         )
     except (OSError, TimeoutError, ValueError) as error:
-        cause = error.__cause__ or error
         raise FlmdError(
-            f"no scheduler answers at {address} ({one_line(cause)[:100]})",
+            f"no scheduler answers at {address} ({type(error.__cause__ or error).__name__})",
             hint="start one with `dask scheduler`, or leave the scheduler out",
         ) from None
     try:
@@ -103,10 +103,14 @@ def _client(address: str) -> Any:
 
 
 class ClusterExecutor(ContextExecutor):
-    """A Dask client as an executor. Shut down, it cancels what is not done; the client stays open."""
+    """A Dask client as an executor; the client stays open when it is shut down.
+
+    ``failure`` : why everything was cancelled, when it was not by the user.
+    """
 
     def __init__(self, client: Any, address: str) -> None:
         self._client, self._address = client, address
+        self.failure: FlmdError | None = None
         self._submit = client.get_executor(pure=False).submit
         self._waiting: set[Future[Any]] = set()
         self._over = threading.Event()
@@ -148,7 +152,7 @@ class ClusterExecutor(ContextExecutor):
                 future.exception()
 
     def _watch_workers(self) -> None:
-        """Fail what waits when all workers have been away too long: Dask would wait for ever."""
+        """Cancel what waits when all workers have been away too long: Dask would wait for ever."""
         away = 0.0
         pause = min(5.0, ALONE / 4)
         while not self._over.wait(pause):
@@ -157,13 +161,12 @@ class ClusterExecutor(ContextExecutor):
             except Exception:  # the scheduler is gone: Dask itself cancels what waits
                 return
             if away >= ALONE:
-                error = FlmdError(
+                self.failure = FlmdError(
                     f"the scheduler at {self._address} has lost all its workers",
                     hint=f"start some: `dask worker {self._address}`, and run again",
                 )
                 for future in list(self._waiting):
-                    if not future.done():
-                        future.set_exception(error)
+                    future.cancel()
                 return
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 
 import cv2
@@ -108,6 +109,7 @@ def convert_list(
     strict: bool = False,
     rules: DatasetRules | None = None,
     report: Path | None = None,
+    executor: Executor | None = None,
 ) -> tuple[convert.LossReport, FaceStore]:
     """Convert faces over the pictures in a folder, with small settings."""
     fmt = ListFormat(faces)
@@ -124,6 +126,7 @@ def convert_list(
             made_from={"test": True},
             report=report,
             workers=workers,
+            executor=executor,
             strict=strict,
         )
     return account, FaceStore(target)

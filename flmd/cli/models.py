@@ -12,9 +12,10 @@ from flmd.cli.app import app_command
 from flmd.cli.bench import bench_command
 from flmd.cli.common import main_for, print_version
 from flmd.cli.export import export_command
+from flmd.cli.predict import camera_command, predict_command
 from flmd.cli.gate import gate_command
-from flmd.cli.report import report_command
 from flmd.cli.provenance import provenance_command
+from flmd.cli.report import report_command
 from flmd.cli.verify import verify_command
 from flmd.errors import ParamsError
 
@@ -45,44 +46,62 @@ def train(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for best.pt, last.pt and the arrays.")],
     params_file: ParamsFile = Path("params.yaml"),
     workers: Annotated[int | None, typer.Option(help="Processes; all CPUs by default.")] = None,
+    scheduler_: Annotated[
+        str | None,
+        typer.Option("--scheduler", help="Augment on a Dask cluster, tcp://host:port; else $FLMD_SCHEDULER."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the models in OUT.")] = False,
 ) -> None:
     """Augment the training faces of a store and train a network on them.
 
-    All data sets of the store are used. A killed run goes on from its last finished epoch.
+    All data sets of the store are used. A killed run goes on from its last finished epoch. Under torchrun
+    its processes share every batch.
 
     Example: flmd train data/faces.h5 --out runs/first
     """
-    from flmd import arrays, augment_store, params, training, weights
+    from flmd import arrays, augment_store, distributed, params, scheduler, training, weights
     from flmd.store import FaceStore
 
-    settings = params.load(params_file)
-    if (out / "best.pt").exists() and not overwrite:
-        raise ParamsError("holds a model already", where=str(out), hint="add --overwrite to replace it")
-    used = {"augment": settings.augment, "train": settings.train, "seed": settings.seed}
-    pretrained = settings.train.pretrained
-    files = [] if pretrained in (weights.NONE, weights.IMAGENET) else [weights.file_of(pretrained)]
-    made_from = _record(store, files, used)
-    source = out / "arrays.h5"
-    with FaceStore(store) as faces:
-        if not _made_alike(source, made_from):
-            augment_store.build(
-                faces, source, settings.augment, seed=settings.seed, made_from=made_from, workers=workers
+    with distributed.joined() as processes:
+        settings = params.load(params_file)
+        if (out / "best.pt").exists() and not overwrite:
+            raise ParamsError("holds a model already", where=str(out), hint="add --overwrite to replace it")
+        used = {"augment": settings.augment, "train": settings.train, "seed": settings.seed}
+        pretrained = settings.train.pretrained
+        files = [] if pretrained in (weights.NONE, weights.IMAGENET) else [weights.file_of(pretrained)]
+        made_from = _record(store, files, used)
+        source = out / "arrays.h5"
+
+        def augment() -> None:
+            if _made_alike(source, made_from):
+                return
+            with FaceStore(store) as faces, scheduler.connected(scheduler_) as executor:
+                augment_store.build(
+                    faces,
+                    source,
+                    settings.augment,
+                    seed=settings.seed,
+                    made_from=made_from,
+                    workers=workers,
+                    executor=executor,
+                )
+
+        processes.first_alone("augment", augment)
+        with arrays.TrainingArrays(source) as data:
+            result = training.fit(
+                data.split("train"),
+                data.split("val"),
+                settings.train,
+                scheme=data.scheme,
+                seed=settings.seed,
+                crop=data.crop,
+                out=out,
+                resume_dir=out / "resume",
+                curves=out / "curves",
+                made_from=made_from,
             )
-    with arrays.TrainingArrays(source) as data:
-        result = training.fit(
-            data.split("train"),
-            data.split("val"),
-            settings.train,
-            scheme=data.scheme,
-            seed=settings.seed,
-            crop=data.crop,
-            out=out,
-            resume_dir=out / "resume",
-            curves=out / "curves",
-            made_from=made_from,
-        )
-    typer.echo(f"{out / 'best.pt'}: best epoch {result.best_epoch}, loss {result.best_val:.6g}")
+        if processes.first:
+            typer.echo(f"{out / 'best.pt'}: best epoch {result.best_epoch}, loss {result.best_val:.6g}")
 
 
 def _record(store: Path, files: list[Path], used: dict[str, object]) -> dict[str, object]:
@@ -156,5 +175,10 @@ def evaluate(
 
 app.command("export")(export_command)
 app.command("bench")(bench_command)
+app.command("predict")(predict_command)
+app.command("camera")(camera_command)
 
 main = main_for(app, "flmd")
+
+if __name__ == "__main__":  # torchrun -m flmd.cli.models train ...
+    main()
