@@ -19,8 +19,6 @@ from flmd.detection import Detector, Found
 from flmd.errors import InputError, StoreError
 from flmd.face import Face, visibility_of
 from flmd.face_crops import crop_affines, cut
-from flmd.params import AugmentParams
-from flmd.photometric import uses_color
 from flmd.picture import ImageLike, Picture, open_picture
 from flmd.schemes import Scheme, get_scheme
 
@@ -85,11 +83,9 @@ class Landmarker:
         self.input_size = int(info.normalisation.input_size)
         self.zoom = float(info.crop["padding"]) * float(info.crop["crop"])
         self.color = str(info.crop["color"])
-        # Training makes the grey of a picture first where its colour changes nothing else; so do we.
-        limits = AugmentParams.model_validate(
-            {name: info.crop[name] for name in AugmentParams.model_fields if name in info.crop}
-        )
-        self._grey_first = self.color == "grey" and not uses_color(limits)
+        # Training makes the grey of a picture first where no change of colour comes between; so do we.
+        changes_color = any(float(info.crop.get(name, 0)) > 0 for name in ("saturation", "hue"))
+        self._grey_first = self.color == "grey" and not changes_color
 
     def predict(
         self, image: ImageLike, detector: str | Detector = "haar", *, exif: bool = True
