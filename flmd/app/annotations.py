@@ -14,6 +14,7 @@ from flmd.face import Face
 from flmd.schemes import Scheme
 
 FIRST = ("coco", "dlib-xml", "csv", "cvat")  # what is asked for most
+SAME = frozenset({"merl-rav-pts"})  # as pts, as long as no point is hidden
 
 
 def offered(scheme: Scheme) -> list[str]:
@@ -21,7 +22,9 @@ def offered(scheme: Scheme) -> list[str]:
     fit = [
         name
         for name in formats.names()
-        if formats.get(name).scheme in (None, scheme.name) and "pixels" not in formats.get(name).needs
+        if name not in SAME
+        and formats.get(name).scheme in (None, scheme.name)
+        and "pixels" not in formats.get(name).needs
     ]
     return sorted(fit, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
 

@@ -21,8 +21,10 @@ def model_files(first: Iterable[str], folder: Path) -> list[Path]:
     named = [Path(name) for name in first]
     found = [path.relative_to(folder) for place in PLACES for path in (folder / place).glob("**/*")]
     found = sorted(filter(_may_be_model, found), key=lambda p: (p.parts[:-1], p.stem != "best", p.name))
-    once = {(folder / path).resolve(): path for path in reversed(named + found)}
-    return list(reversed(once.values()))[:MOST]
+    once: dict[Path, Path] = {}
+    for path in named + found:
+        once.setdefault((folder / path).resolve(), path)
+    return list(once.values())[:MOST]
 
 
 def _may_be_model(path: Path) -> bool:

@@ -53,13 +53,14 @@ def serve(settings: PageSettings, host: str, port: int) -> None:
         raise ParamsError("Streamlit is not installed", hint='pip install "flmd[app]"') from None
     _check_free(host, port)
     # Imported before the first visitor comes, who would wait for it: OpenCV, torch and all formats.
-    importlib.import_module("flmd.app.page")
+    for module in ("flmd.app.page", "flmd.torch_backend"):
+        importlib.import_module(module)
     page = Path(app.__file__).with_name("page.py")
-    options = [f"--{name}={value}" for name, value in _options(settings, host, port)]
+    options = [f"--{name}={value}" for name, value in streamlit_options(settings, host, port)]
     streamlit.main(["run", str(page), *options, "--", settings.argument()], standalone_mode=False)
 
 
-def _options(settings: PageSettings, host: str, port: int) -> list[tuple[str, object]]:
+def streamlit_options(settings: PageSettings, host: str, port: int) -> list[tuple[str, object]]:
     """Streamlit's options, which stand above its files of settings; a list is its name again and again."""
     options: dict[str, object] = {
         "server.address": host,

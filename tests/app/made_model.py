@@ -8,6 +8,7 @@ import torch
 
 from flmd.checkpoint import ModelInfo, save_model, weights_of
 from flmd.normalise import Normalisation
+from flmd.params import AugmentParams
 from flmd.schemes import CELEBA5
 
 # Of the crop, whose middle is (0, 0) and whose sides are 1: eyes, nose, corners of the mouth.
@@ -24,7 +25,7 @@ def make_model(path: Path, seed: int = 0) -> Path:
         channels=1,
         scheme=CELEBA5.name,
         normalisation=Normalisation(32),
-        crop={"padding": 1.3, "crop": 1.0, "color": "grey", "input_size": 32},
+        crop=AugmentParams(input_size=32, color="grey", padding=1.3, variants=1).model_dump(),
     )
     network = info.build()
     last = network.head[-1]
