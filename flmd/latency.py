@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 TURNS = 10
-WARM_UP = 3  # calls before each turn: the one before left caches, and threads that still spin
+WARM_UP = 3  # calls before each turn, fewer where they are long: the turn before left caches and busy threads
 
 Call = Callable[[int], object]
 
@@ -67,9 +67,12 @@ def in_turns(
     for turn in range(turns):
         for name in names if turn % 2 == 0 else reversed(names):
             call, times = contenders[name], taken[name]
+            start = now = clock()
             for number in range(WARM_UP):
                 call(number)
-            now = clock()
+                now = clock()
+                if now - start >= seconds / turns:
+                    break
             end = now + seconds / turns
             while True:
                 call(len(times))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +94,7 @@ def drawn(landmarker: Landmarker) -> Crops:
     return Crops(np.concatenate(images), np.concatenate(affines), np.empty(0, np.intp))
 
 
+@cache
 def drawn_pictures(count: int = DRAWN_PICTURES) -> list[tuple[Picture, NDArray[np.float64]]]:
     """Pictures of the built-in sample with (N, 4) boxes of their faces; the same every time."""
     plan = sample_ibug300w.plan(24, DRAWN_SEED)[:count]

@@ -154,10 +154,11 @@ def _quantise(
             n for n in ("inter_ocular", "box") if n in metrics.available_normalisers(faces.scheme)
         )
         points = [_points(backend, test.images) for backend in (deployed, OnnxRuntime(path))]
-        before, after = (float(np.nanmean(int8.errors(faces, test, found, normaliser))) for found in points)
-    if not np.isfinite([before, after]).all():
+        found = [int8.errors(faces, test, at, normaliser) for at in points]
+    if not np.isfinite(found).any(axis=1).all():
         raise FlmdError("the loss of int8 cannot be measured: no test face has an NME", where=str(store))
     moved = float(np.sqrt(np.square(points[1] - points[0]).sum(axis=-1).mean()))
+    before, after = (float(np.nanmean(errors)) for errors in found)
     loss = Loss(len(test.rows), normaliser, before, after, moved, len(seen.rows))
     onnx_file.set_metadata(path, {**described, "int8": {**vars(loss), "store_sha256": sha256_of(store)}})
     return loss

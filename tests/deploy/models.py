@@ -28,17 +28,21 @@ SMALL: dict[str, dict[str, object]] = {
 NAIMISHNET = (100.5 / 224, 50 / 224)  # points_offset and points_scale of the course's convention
 
 
-def settled(network: nn.Module, channels: int, side: int) -> nn.Module:
+def settled(network: nn.Module, crops: torch.Tensor) -> nn.Module:
     """The network with flat heat maps and batch norms that have seen data, so that nothing explodes."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.momentum = None  # the plain mean of all batches
     with torch.no_grad():
-        network.train()(torch.randn(8, channels, side, side))
+        network.train()(crops)
+        # Heat maps as flat, and points as near to the crop, as after a training: steep maps of noise, and
+        # points far outside, magnify the rounding of float32.
         for name, weights in network.named_parameters():
-            # Of a size that training gives: steep maps of noise magnify the rounding of float32.
             if "maps.weight" in name:
-                weights *= 0.1
+                weights *= 0.03
+        last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1:]
+        for layer in last:
+            layer.weight *= 0.15 / network.eval()(crops).std()
     return network.eval()
 
 
@@ -67,7 +71,9 @@ def model_file(path: Path, name: str = "integral", *, channels: int = 1, seed: i
         epoch=3,
         made_from={"inputs": {"faces.h5": "0" * 64}},
     )
-    checkpoint.save_model(path, checkpoint.weights_of(settled(network, channels, side)), info)
+    shape = (16, side, side) if channels == 1 else (16, channels, side, side)
+    seen = info.normalisation.pixels(torch.from_numpy(noise(*shape, seed=99)))
+    checkpoint.save_model(path, checkpoint.weights_of(settled(network, seen)), info)
     return path
 
 

@@ -16,7 +16,7 @@ import torchvision
 from torch import Tensor, nn
 
 import flmd
-from flmd import checkpoint, evaluation, geometry, models
+from flmd import checkpoint, evaluation, geometry, models, torch_backend
 from flmd.cli import models as command
 from flmd.deploy import checks, crops, export, onnx_file, torchscript
 from flmd.deploy.network import CropsToPoints, crop_shape
@@ -52,8 +52,9 @@ def test_every_network_gives_torchs_points(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, channels: int
 ) -> None:
     """Alone and in batches of other sizes than the one that was traced, which is 2."""
-    # resnet50 is made of resnet152's blocks, 36 fewer of them.
+    # The same layers, fewer of them.
     monkeypatch.setattr(torchvision.models, "resnet152", torchvision.models.resnet50)
+    monkeypatch.setattr(torchvision.models, "vgg19", torchvision.models.vgg11)
     if (name in ("cnn6", "naimishnet", "vgg19", "resnet152")) == (channels == 1):
         pytest.skip("the other number of channels covers it")
     model = model_file(tmp_path / "m.pt", name, channels=channels)
@@ -63,15 +64,19 @@ def test_every_network_gives_torchs_points(
     assert np.ptp(wanted, axis=0).max() > 0.01  # it looks at the crops
     whole = CropsToPoints(network, info)
     example = torch.from_numpy(noise(2, *crop_shape(info), seed=5))
+    # An untrained deep network magnifies rounding: no file is nearer to torch than torch is to itself.
+    spread = checks.own_spread(torch_backend.load(model, "cpu")[0], images)
+    limit = max(1e-4, 4 * spread)
+    assert limit < 0.005
     onnx_file.write(whole, example, tmp_path / "m.onnx")
     for count in (1, 7):
         found = by_onnxruntime(tmp_path / "m.onnx", images[:count])
-        np.testing.assert_allclose(found, wanted[:count], atol=1e-4, rtol=0)
+        np.testing.assert_allclose(found, wanted[:count], atol=limit, rtol=0)
     torchscript.write(whole, example, tmp_path / "m.torchscript", {})
     script = torch.jit.load(str(tmp_path / "m.torchscript"))  # type: ignore[no-untyped-call]
     for count in (1, 7):
         found = script(torch.from_numpy(images[:count])).numpy()
-        np.testing.assert_allclose(found, wanted[:count], atol=1e-4, rtol=0)
+        np.testing.assert_allclose(found, wanted[:count], atol=limit, rtol=0)
 
 
 class MeanLevel(nn.Module):
