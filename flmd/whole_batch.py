@@ -135,6 +135,7 @@ class _Normalise(torch.autograd.Function):
             - by_mean.view(shape)
             - (x.float() - mean.view(shape)) * (scale * by_size).view(shape)
         )
+        to_x[ctx.counted :] = 0  # a stand-in has no part in the mean and gets nothing from it
         # Of the parameters each process gives its own part; DDP adds them up.
         to_weight, to_bias = (None, None) if weight is None else (own[1].float(), own[0].float())
         return to_x.to(x.dtype), to_weight, to_bias, None, None, None
