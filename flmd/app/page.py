@@ -27,6 +27,7 @@ STYLE = """<style>
 .stMainBlockContainer { padding-top: 3.5rem; }
 [data-testid="stMetricValue"] { font-size: 1.5rem; }
 </style>"""
+FAILED = "Something went wrong here, and it is not your fault. The cause is in the server's log."
 log = logging.getLogger("flmd.app")
 DETECTORS = {
     "haar": "Haar cascade: frontal faces",
@@ -102,14 +103,14 @@ def _choose_detector(settings: PageSettings) -> str:
     return f"yunet:{settings.yunet}" if name == "yunet" else name
 
 
-def run() -> None:
-    """The page with the settings of the command line; whatever goes wrong, no more than a sentence shows."""
+def run_with(argument: str) -> None:
+    """The page with settings as ``PageSettings.argument`` writes them; a failure shows as a sentence only."""
     try:
-        main(PageSettings.from_arguments(sys.argv[1:]))
+        main(PageSettings.from_arguments([argument]))
     except Exception:
         log.exception("the page failed")
-        st.error("Something went wrong here, and it is not your fault. The cause is in the server's log.")
+        st.error(FAILED)
 
 
 if __name__ == "__main__":
-    run()
+    run_with(sys.argv[1] if len(sys.argv) > 1 else "{}")
