@@ -78,9 +78,7 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
         count = self._place.total * input[0, 0].numel()
         if count < 2:
             raise ValueError("batch norm cannot learn from one value per channel; raise train.batch")
-        out, mean, var = _Normalise.apply(
-            input, self.weight, self.bias, self.eps, self._place.count, count
-        )
+        out, mean, var = _Normalise.apply(input, self.weight, self.bias, self.eps, self._place.count, count)
         if self.running_mean is not None and self.running_var is not None:
             assert self.num_batches_tracked is not None
             self.num_batches_tracked.add_(1)
