@@ -1,7 +1,6 @@
-"""Is it still true? The pipeline run again in a fresh clone, and the files at hand hashed again.
+"""Is it still true? The pipeline run again in a fresh clone, and compared with dvc.lock output by output.
 
-Both compare with dvc.lock. DVC alone would not do: `dvc repro` takes results from its caches, and
-`dvc status` believes a file whose size and time of change stayed the same.
+`dvc repro` alone would not do: it takes results from its caches.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from ruamel.yaml import YAML
 
 from flmd import commits, dvc_lock
 from flmd.dvc_lock import Lock
-from flmd.errors import FlmdError, InputError, ParamsError
+from flmd.errors import InputError, ParamsError
 
 DEVICE_STAGE = "train"  # from here on, results depend on the device where training is not deterministic
 SMALL: dict[str, Any] = {
@@ -35,7 +34,6 @@ SMALL: dict[str, Any] = {
     "train.epochs": 2,
     "evaluate.gallery": 4,
 }
-WITHIN = {"added": "new", "deleted": "missing"}  # DVC's words for files in a folder that is here
 CONFIG = """[core]
     analytics = false
     check_update = false
@@ -73,23 +71,6 @@ class Outcome:
     lock: Lock
     metrics: dict[str, dict[str, float]]
     failed: str = ""
-
-
-@dataclass(frozen=True)
-class Changed:
-    """A file that is not what dvc.lock says.
-
-    Attributes
-    ----------
-    path : in the project. what : "modified"; "deleted", when it is not here; "missing" from a folder that
-        is here; "new".
-    maker : the stage that made it, or "" for an input. users : stages that read it.
-    """
-
-    path: str
-    what: str
-    maker: str
-    users: tuple[str, ...]
 
 
 def committed_outcome(root: Path) -> Outcome:
@@ -141,7 +122,7 @@ def run_again(
         _change_params(project / "params.yaml", sources or {}, small)
         (project / dvc_lock.NAME).unlink(missing_ok=True)
         environment = {"PYTHONPATH": str(project)} | ({"FLMD_WORKERS": str(workers)} if workers else {})
-        with _dvc_environment(folder / "site", **environment) as given:
+        with dvc_environment(folder / "site", **environment) as given:
             done = subprocess.Popen(
                 [sys.executable, "-m", "dvc", "repro", "--force", "--no-run-cache", "--no-commit"],
                 cwd=project,
@@ -214,62 +195,8 @@ def beyond(
     return lines, f"{count} numbers, largest difference {largest:g}{where}"
 
 
-def changed_data(root: Path) -> tuple[list[Changed], int]:
-    """Hash every output and every input that lies beside outputs again, whatever DVC believes of them.
-
-    DVC does the hashing, with an empty memory: it would else take the digest of a file whose size and
-    time did not change from its state database.
-
-    Returns
-    -------
-    The files that are not what dvc.lock says, and how many paths of dvc.lock were looked at.
-    """
-    lock = dvc_lock.read_lock(root)
-    folders = {path.partition("/")[0] for path in lock.outs if "/" in path}
-    inputs = {path for stage in lock for path in lock.inputs(stage) if path.partition("/")[0] in folders}
-    paths = [*lock.outs, *sorted(inputs)]
-    with tempfile.TemporaryDirectory(prefix="flmd-verify-") as name, _dvc_environment(Path(name)) as given:
-        status = _asked(root, given, "status")
-        states: dict[str, str] = {}
-        for changes in status.values():
-            for change in changes:
-                for items in change.values() if isinstance(change, dict) else []:
-                    states |= {p: s for p, s in items.items() if isinstance(s, str) and p in paths}
-        wrong = {path: what for path, what in states.items() if what != "not in cache"}
-        inside = _asked(root, given, "data", "status", "--granular").get("uncommitted", {}) if wrong else {}
-    found = []
-    for path, what in wrong.items():
-        files = [(f, kind) for kind, fs in inside.items() for f in fs if f.startswith(f"{path}/")]
-        named = [(f, WITHIN.get(kind, kind)) for f, kind in files if not f.endswith("/")]
-        for file, how in named if what == "modified" and named else [(path, what)]:
-            found.append(Changed(file, how, lock.makers.get(path, ""), tuple(lock.users(path))))
-    return found, len(paths)
-
-
-def _asked(root: Path, environment: Mapping[str, str], *arguments: str) -> dict[str, Any]:
-    """What a dvc command answers in JSON."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments, "--json"],
-        cwd=root,
-        env=dict(environment),
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    try:
-        if done.returncode:
-            raise ValueError
-        answer: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        raise FlmdError(
-            f"`dvc {' '.join(arguments)}` failed: {_last_line(done.stderr)}", where=str(root)
-        ) from None
-    return answer
-
-
 @contextmanager
-def _dvc_environment(site: Path, **more: str) -> Iterator[dict[str, str]]:
+def dvc_environment(site: Path, **more: str) -> Iterator[dict[str, str]]:
     """The environment of a dvc whose state database is an empty one, and whose stages run this Python."""
     given = {k: v for k, v in os.environ.items() if k not in commits.GIT_VARIABLES}
     given["PATH"] = str(Path(sys.executable).parent) + os.pathsep + given.get("PATH", os.defpath)
@@ -294,11 +221,6 @@ def _passed_on(process: subprocess.Popen[str]) -> str:
             last = " ".join(line.split())
     process.wait()
     return last or f"dvc repro ended with exit code {process.returncode}"
-
-
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1][:200] if lines else "it said nothing"
 
 
 def _bring_inputs(root: Path, project: Path) -> None:

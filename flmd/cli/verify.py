@@ -150,9 +150,9 @@ def _compared(reference: Outcome, outcome: Outcome, tolerance: float | None) -> 
 
 
 def _data(root: Path) -> None:
-    from flmd import verify
+    from flmd import verify_data
 
-    changed, count = verify.changed_data(root)
+    changed, count = verify_data.changed_data(root)
     absent = [item for item in changed if item.what == "deleted"]
     wrong = [item for item in changed if item.what != "deleted"]
     for item in wrong:
