@@ -75,18 +75,22 @@ class RevisionFiles:
     def why_missing(self, path: str) -> str:
         """As :meth:`ExperimentFiles.why_missing`."""
         outputs = self._dvc()
-        if outputs is not None and outputs.exists(path):
-            return f"{path} of {self.name} is not in this machine's DVC cache; `dvc fetch` gets it"
-        return f"no {path} in {self.name}"
+        try:
+            if outputs is None:
+                raise FileNotFoundError
+            outputs.info(path)
+        except FileNotFoundError:
+            return f"no {path} in {self.name}"
+        except _unreadable():  # the list of a folder is not in the cache
+            pass
+        return f"{path} of {self.name} is not in this machine's DVC cache; `dvc fetch` gets it"
 
     def listing(self, folder: str) -> list[str]:
         """As :meth:`ExperimentFiles.listing`."""
-        from dvc.exceptions import DvcException
-
         outputs = self._dvc()
         try:
             found = outputs.ls(folder, detail=True) if outputs is not None else []
-        except (OSError, DvcException):  # not there, or a folder whose list is not in the cache
+        except _unreadable():
             return []
         return sorted(PurePosixPath(entry["name"]).name for entry in found if entry["type"] == "file")
 
@@ -98,12 +102,10 @@ class RevisionFiles:
             return None
 
     def _of_dvc(self, path: str) -> bytes | None:
-        from dvc.exceptions import DvcException
-
         outputs = self._dvc()
         try:
             return bytes(outputs.cat_file(path)) if outputs is not None and outputs.isfile(path) else None
-        except (OSError, DvcException):
+        except _unreadable():
             return None
 
     def _dvc(self) -> Any:
@@ -117,6 +119,14 @@ class RevisionFiles:
             except DvcException as error:
                 raise InputError(f"DVC cannot read it: {one_line(error)}", where=self.name) from None
         return self._outputs
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What DVC raises for an output that is not there, or is not in the cache."""
+    from dvc.exceptions import DvcException
+    from dvc_data.index import DataIndexDirError
+
+    return OSError, DvcException, DataIndexDirError
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from flmd.app.settings import PageSettings
 from flmd.predict.drawing import POINT
 from flmd.sources import sample_ibug300w
 from tests.app.made_model import make_model
-from tests.app.page_driver import Page, page_served
+from tests.app.page_driver import PATIENCE, Page, page_served
 from tests.app.picture_server import PictureServer, body, picture_server, silent
 from tests.browser import chromium
 
@@ -50,7 +50,8 @@ def page(model: Path, folder: Path) -> Iterator[Page]:
     settings = PageSettings(
         models=(str(model),), allow_private=True, max_megabytes=1, max_megapixels=2, fetch_seconds=1
     )
-    with chromium(*CAMERA) as browser, page_served(settings, folder) as address:
+    with page_served(settings, folder) as address, chromium(*CAMERA) as browser:
+        browser.driver.set_page_load_timeout(PATIENCE)
         yield Page(browser, address)
 
 
