@@ -20,9 +20,10 @@ Call = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds that each call took, in order."""
+    """Seconds that each call took, in order; and ``cpu``, those of the CPU, of all threads together."""
 
     seconds: Sequence[float]
+    cpu: Sequence[float] = ()
 
     @property
     def median_ms(self) -> float:
@@ -40,6 +41,11 @@ class Timing:
         return float(np.min(self.seconds)) * 1000
 
     @property
+    def cpu_ms(self) -> float:
+        """By the median: on a busy machine a call waits for the CPU more than it uses it."""
+        return float(np.median(self.cpu)) * 1000
+
+    @property
     def rate(self) -> float:
         """Calls a second, over all of them."""
         return len(self.seconds) / float(np.sum(self.seconds))
@@ -51,6 +57,7 @@ def in_turns(
     *,
     turns: int = TURNS,
     clock: Callable[[], float] = time.perf_counter,
+    cpu_clock: Callable[[], float] = time.process_time,
     progress: Callable[[int], object] = lambda n: None,
 ) -> dict[str, Timing]:
     """Time every contender for about so many seconds, in ``turns`` turns, the order turning round too.
@@ -59,10 +66,11 @@ def in_turns(
     ----------
     contenders : name -> a function of the number of the call, 0, 1, 2 ..., so that inputs can take turns.
     seconds : for each contender over all turns, warm-up aside; each turn makes one call at least.
-    clock : seconds, for tests.
+    clock, cpu_clock : seconds, for tests.
     progress : called with 1 after each contender's turn.
     """
     taken: dict[str, list[float]] = {name: [] for name in contenders}
+    spent: dict[str, list[float]] = {name: [] for name in contenders}
     names = list(contenders)
     for turn in range(turns):
         for name in names if turn % 2 == 0 else reversed(names):
@@ -73,15 +81,17 @@ def in_turns(
                 now = clock()
                 if now - start >= seconds / turns:
                     break
-            end = now + seconds / turns
+            end, cpu = now + seconds / turns, cpu_clock()
             while True:
                 call(len(times))
                 before, now = now, clock()
                 times.append(now - before)
+                cpu_before, cpu = cpu, cpu_clock()
+                spent[name].append(cpu - cpu_before)
                 if now >= end:
                     break
             progress(1)
-    return {name: Timing(times) for name, times in taken.items()}
+    return {name: Timing(times, spent[name]) for name, times in taken.items()}
 
 
 def cores() -> int:

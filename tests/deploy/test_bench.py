@@ -20,10 +20,11 @@ from tests.test_cli import call
 
 
 def test_median_p95_least_and_rate_by_hand() -> None:
-    timing = Timing([0.001 * n for n in range(1, 101)])
+    timing = Timing([0.001 * n for n in range(1, 101)], [0.002, 0.001, 0.009])
     assert timing.median_ms == pytest.approx(50.5)
     assert timing.p95_ms == pytest.approx(95.05)
     assert timing.least_ms == pytest.approx(1)
+    assert timing.cpu_ms == pytest.approx(2)
     assert timing.rate == pytest.approx(100 / 5.05)
 
 
@@ -39,9 +40,10 @@ def test_contenders_take_turns_and_each_has_its_own_time() -> None:
         return made
 
     contenders = {"quick": taking("quick", 1), "slow": taking("slow", 4)}
-    timed = latency.in_turns(contenders, 16, turns=2, clock=lambda: now[0])
+    timed = latency.in_turns(contenders, 16, turns=2, clock=lambda: now[0], cpu_clock=lambda: now[0] / 2)
     assert timed["quick"].seconds == [1] * 16  # 8 s in each of two turns
     assert timed["slow"].seconds == [4] * 4
+    assert timed["slow"].cpu == [2] * 4
     order = [name for i, (name, _) in enumerate(seen) if i == 0 or seen[i - 1][0] != name]
     assert order == ["quick", "slow", "quick"]  # the second turn goes the other way round
     # Three calls to warm up, or as long as a turn.
