@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,9 +82,27 @@ def test_official_data_needs_the_licence_accepted(tmp_path: Path) -> None:
     assert "datasets.ibug300w" in failed.stderr
 
 
-def test_experiments_can_be_compared(done: Project) -> None:
+def test_a_metric_leads_back_to_the_raw_archives_and_the_commit(done: Project) -> None:
     done.run("git", "add", "-A")
     done.run("git", "commit", "-q", "-m", "baseline")
+    code = "from flmd.cli.models import main; main()"
+    told = done.run(sys.executable, "-c", code, "provenance", "reports/metrics.json", "--json")
+    chain = json.loads(told.stdout)
+    names = [link["name"] for link in chain["links"]]
+    assert names[:4] == [
+        "reports/metrics.json",
+        "data/faces.h5",
+        "data/model/best.pt",
+        "data/stores/ibug300w.h5",
+    ]
+    assert {link["state"] for link in chain["links"]} == {"verified"}
+    archives = [done.folder / "data" / "raw" / name for name in ("ibug300w", "youtube_faces")]
+    assert sorted(chain["raw"]) == sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in archives)
+    head = done.run("git", "rev-parse", "HEAD").stdout.strip()
+    assert chain["commit"] == {"name": head, "head": True, "changed": []}
+
+
+def test_experiments_can_be_compared(done: Project) -> None:
     done.run("dvc", "exp", "run", "-q", "-S", "train.epochs=1", "-S", "train.lr=3e-4")
     changed = done.run("dvc", "metrics", "diff", "--md").stdout
     assert "ibug300w.nme" in changed
