@@ -12,9 +12,12 @@ import pytest
 
 from flmd import augment_store, convert, scheduler, shards
 from flmd.augment import Augmenter
+from flmd.cli import data
 from flmd.crops import CropSettings
 from flmd.errors import FlmdError, ParamsError, StoreError
+from flmd.formats import get
 from flmd.params import AugmentParams
+from flmd.schemes import IBUG68
 from flmd.tree import open_tree
 from tests.factories import convert_list, make_face, write_picture
 
@@ -50,6 +53,32 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ParamsError, match=r"pip install 'flmd\[dask\]'"), scheduler.connected("tcp://a:1"):
         pass
+
+
+def flmd_data(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["flmd-data", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        data.main()
+    return int(ended.value.code or 0)
+
+
+def test_a_conversion_without_its_scheduler_is_one_line_and_leaves_nothing(
+    tmp_path: Path, closed_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scheduler, "PATIENCE", 0.3)
+    write_picture(tmp_path / "set" / "a.png", np.zeros((90, 90, 3), np.uint8))
+    face = make_face("a.png")
+    face.landmarks[:] = face.landmarks.round()
+    get("dlib-xml").write([face], tmp_path / "set" / "labels.xml", IBUG68)
+    command = ("convert", tmp_path / "set" / "labels.xml", tmp_path / "a.h5")
+    address = f"tcp://127.0.0.1:{closed_port}"
+    assert flmd_data(monkeypatch, *command, "--scheduler", address) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert [line for line in told if line.startswith("error: ")] == told[-1:]
+    assert f"no scheduler answers at {address}" in told[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert flmd_data(monkeypatch, *command, "--scheduler", address, "--images", "none") == 2
+    assert "--scheduler, but no pictures are cut" in capsys.readouterr().err
 
 
 def opened(context: object, **versions: str) -> None:
