@@ -114,7 +114,7 @@ def test_two_processes_killed_and_started_again_measure_what_one_measures(
         assert torchrun.stdout is not None
         processes: list[int] = []
         for line in torchrun.stdout:
-            if line.startswith("epoch 1/"):
+            if line.startswith("epoch 2/"):
                 processes = children_of(torchrun.pid)
                 torchrun.kill()
                 break
