@@ -75,7 +75,7 @@ def predict_command(
 ) -> None:
     """Find faces and their points; draw them and write them as annotations.
 
-    OUT takes annotations.json (or what --to needs), the pictures under drawn/, and of each video NAME an
+    OUT takes annotations.json (or what --to needs), drawn/NAME_faces.jpg, and of each video NAME an
     MP4 with the points drawn, NAME_faces.mp4, and a row per frame and face, NAME_faces.csv.
 
     Coordinates are those of the stored pixels, whatever EXIF says. Exit code 0: all was read. 2: a picture or

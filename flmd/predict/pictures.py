@@ -21,7 +21,7 @@ from flmd.picture import MAX_BYTES, Picture, open_picture
 from flmd.predict.drawing import DrawnFace, draw
 from flmd.tree import FileTree
 
-_ENDINGS = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png"}  # of drawn pictures; any other gets .png added
+_ENDINGS = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png"}  # of drawn pictures; any other gets .png
 _QUALITY = 95
 READABLE = 320  # px, side of a face on which the numbers of its points can be read
 LARGEST = 4000  # px, side to which a picture is enlarged for that
@@ -111,8 +111,15 @@ def draw_faces(picture: Picture, faces: list[Face], *, numbers: bool = False) ->
 
 
 def drawn_name(name: str) -> str:
-    """The name of the drawn picture of a picture: the same, with ``.png`` added to what is no JPEG or PNG."""
-    return name if PurePosixPath(name).suffix.lower() in _ENDINGS else f"{name}.png"
+    """The name of the drawn picture of a picture: ``a/b.jpg`` -> ``a/b_faces.jpg``; a PNG of any other kind.
+
+    Never the picture's own name: readers of annotations find pictures by it in the folders around them, and
+    would take the drawn one.
+    """
+    path = PurePosixPath(name)
+    if path.suffix.lower() in _ENDINGS:
+        return str(path.with_name(f"{path.stem}_faces{path.suffix}"))
+    return f"{name}_faces.png"
 
 
 def write_drawn(folder: Path, picture: Picture, faces: list[Face], *, numbers: bool = False) -> Path:
