@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -62,8 +63,10 @@ def own_spread(torch_points: Points, crops: NDArray[np.uint8]) -> float:
     A file cannot be nearer to torch than this: a deep network with steep heat maps magnifies rounding.
     """
     usual = _in_batches(torch_points, crops, MANY)
-    with torch.backends.mkldnn.flags(enabled=False):
-        other = _in_batches(torch_points, crops, MANY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the switch speaks of GPUs that are not here
+        with torch.backends.mkldnn.flags(enabled=False):
+            other = _in_batches(torch_points, crops, MANY)
     return float(np.abs(usual - other).max())
 
 
