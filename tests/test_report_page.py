@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,18 @@ def save(root: Path, tag: str) -> None:
 
 BEFORE: dict[str, Any] = {"nme": 0.05, "lr": 0.001, "losses": [0.5, 0.3, 0.2], "shade": 30}
 AFTER: dict[str, Any] = {"nme": 0.04, "lr": 0.0003, "losses": [0.4, 0.2, 0.1, 0.05], "shade": 200}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quiet_dvc() -> Iterator[None]:
+    """DVC logs to the standard output of the test that imported it first, which is closed by now."""
+    import dvc.logger  # sets the level
+
+    logger = logging.getLogger(dvc.__name__)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="module")
