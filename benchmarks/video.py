@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="best.pt, or another that flmd.load takes")
     parser.add_argument("--detector", default="haar")
     parser.add_argument("--frames", type=int, default=200)
-    parser.add_argument("--every", type=int, default=5, help="detect at every so manieth frame")
+    parser.add_argument("--every", type=int, default=8, help="detect at every so manieth frame")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="folder for the drawn video and the results")

@@ -65,7 +65,7 @@ def predict_command(
         str, typer.Option(help="copy or link the pictures beside the annotations, or none.")
     ] = "none",
     exif: Annotated[bool, typer.Option(help="Turn pictures upright as their EXIF says.")] = True,
-    every: Every = 5,
+    every: Every = 8,
     smooth: Smooth = True,
     partial: Annotated[
         bool, typer.Option(help="Leave points that the format's scheme has and the model has not unlabelled.")
@@ -122,7 +122,7 @@ def camera_command(
     ] = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after so long.", min=0.1)] = None,
     numbers: Numbers = False,
-    every: Every = 5,
+    every: Every = 8,
     smooth: Smooth = True,
     overwrite: Annotated[bool, typer.Option(help="Replace OUT.")] = False,
 ) -> None:

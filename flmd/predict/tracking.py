@@ -88,7 +88,7 @@ class FaceTracker:
         landmarker: Landmarker,
         detector: Detector,
         *,
-        every: int = 5,
+        every: int = 8,
         patience: int = 2,
         smooth: bool = True,
     ) -> None:
