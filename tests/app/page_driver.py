@@ -150,7 +150,7 @@ class Page:
         from selenium.webdriver.common.keys import Keys
 
         field = self.until(lambda: self.all("[data-testid=stTextInput] input"))[0]
-        field.send_keys(Keys.CONTROL + "a", url, Keys.ENTER)
+        field.send_keys(Keys.CONTROL + "a" + Keys.NULL, url, Keys.ENTER)
 
     def message(self, *parts: str) -> str:
         """The message in a coloured box, once it says all of ``parts``."""
