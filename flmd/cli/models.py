@@ -12,8 +12,8 @@ from flmd.cli.app import app_command
 from flmd.cli.bench import bench_command
 from flmd.cli.common import main_for, print_version
 from flmd.cli.export import export_command
-from flmd.cli.predict import camera_command, predict_command
 from flmd.cli.gate import gate_command
+from flmd.cli.predict import camera_command, predict_command
 from flmd.cli.provenance import provenance_command
 from flmd.cli.report import report_command
 from flmd.cli.verify import verify_command
