@@ -30,8 +30,8 @@ verify: $(STAMP)  ## run it all again in a fresh clone, on 1 and on 4 workers, a
 recipes: $(STAMP)  ## queue every recipe as a DVC experiment; `dvc queue start` runs them
 	flmd recipe queue
 
-test: $(STAMP)  ## run the tests
-	python -m pytest
+test: $(STAMP)  ## run the tests, two files at a time; one by one: TESTS="-n 0"
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile $(TESTS)
 
 lint: $(STAMP)  ## ruff and mypy
 	ruff check .

@@ -31,6 +31,22 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+# Of the dozens of kinds that Pillow opens, those that hold pixels: it hands EPS to another program.
+PILLOW_KINDS = (
+    "JPEG",
+    "JPEG2000",
+    "PNG",
+    "GIF",
+    "BMP",
+    "DIB",
+    "TIFF",
+    "WEBP",
+    "PPM",
+    "TGA",
+    "ICO",
+    "PCX",
+    "SGI",
+)
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
 
@@ -189,7 +205,7 @@ def _size_by_pillow(data: bytes) -> tuple[int, int]:
         # Pillow only reads the header here; its own limit on pixels is lifted in favour of ours.
         limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
         try:
-            with PillowImage.open(io.BytesIO(data)) as picture:
+            with PillowImage.open(io.BytesIO(data), formats=PILLOW_KINDS) as picture:
                 return picture.size
         finally:
             PillowImage.MAX_IMAGE_PIXELS = limit
@@ -221,7 +237,7 @@ def _decode_with_pillow(data: bytes, reduction: int) -> Pixels:
     if reduction != 1:
         raise ImageError("image_damaged", "cannot be decoded")
     try:
-        with PillowImage.open(io.BytesIO(data)) as picture:
+        with PillowImage.open(io.BytesIO(data), formats=PILLOW_KINDS) as picture:
             return np.asarray(picture.convert("RGB"))
     except Exception as error:
         raise ImageError("image_damaged", f"cannot be decoded: {error}") from None

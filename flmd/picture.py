@@ -141,7 +141,7 @@ def orientation_of(data: bytes) -> int:
     if not data.startswith(_TAGGED):
         return 1
     try:
-        with PillowImage.open(io.BytesIO(data)) as picture:
+        with PillowImage.open(io.BytesIO(data), formats=images.PILLOW_KINDS) as picture:
             value = picture.getexif().get(EXIF_ORIENTATION, 1)
     except Exception:  # a damaged tag does not spoil a picture that decodes
         return 1

@@ -143,9 +143,12 @@ def test_a_killed_export_leaves_the_old_output_and_the_next_cleans_up(tmp_path, 
     target = tmp_path / "out"
     export([whole("old.jpg")], DLIB, target, IBUG68)
     code = f"""
+        import signal
         import time
         from pathlib import Path
         from tests.test_export import DLIB, IBUG68, export, whole
+        # What is started in the background of a script ignores it, and so do its children.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         def slow():
             yield whole("new.jpg")
             print("writing", flush=True)

@@ -169,3 +169,12 @@ def test_real_jpegs_equal_opencvs_full_decoder(shared_data: Path) -> None:
     for path in sorted((shared_data / "ibug_300w" / "afw").glob("*.jpg"))[:20]:
         bgr = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         assert (images.decode(path.read_bytes()) == bgr[:, :, ::-1]).all()
+
+
+def test_a_file_that_pillow_would_hand_to_another_program_is_no_picture() -> None:
+    page = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n%%EOF\n"
+    with Image.open(io.BytesIO(page)) as opened:  # it knows the kind
+        assert opened.format == "EPS"
+    for look in (images.probe, images.decode):
+        with pytest.raises(images.ImageError):
+            look(page)

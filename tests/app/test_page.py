@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(model: Path, folder: Path) -> Iterator[Page]:
     settings = PageSettings(
-        models=(str(model),), allow_private=True, max_megabytes=1, max_megapixels=2, fetch_seconds=1
+        models=(str(model),), allow_private=True, max_megabytes=1, max_megapixels=9, fetch_seconds=1
     )
     with page_served(settings, folder) as address, chromium(*CAMERA) as browser:
         browser.driver.set_page_load_timeout(PATIENCE)
@@ -198,7 +198,7 @@ def test_what_is_no_picture_is_said(opened: Page, two_faces: Path, tmp_path: Pat
         ("text.jpg", b"this is not a picture", "This is not a picture. It may be JPEG"),
         ("empty.png", b"", "This file is empty"),
         ("cut.jpg", two_faces.read_bytes()[:2000], "This picture is cut short"),
-        ("bomb.png", huge_png(), "too many pixels. The limit is 2 million"),
+        ("bomb.png", huge_png(), "too many pixels. The limit is 9 million"),
         ("damaged.png", grey[:40] + bytes(20) + grey[60:], "damaged"),
         ("drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "This is not a picture"),
         ("nobody.png", grey, "No face was found in this picture"),

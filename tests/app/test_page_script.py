@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,12 @@ def script(argument: str) -> None:
 
 def shown(settings: PageSettings) -> AppTest:
     return AppTest.from_function(script, args=(settings.argument(),), default_timeout=PATIENCE).run()
+
+
+@pytest.fixture(autouse=True)
+def main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit takes the place of ``__main__``, which processes that later tests start would run again."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture

@@ -54,6 +54,9 @@ def imports(path: Path) -> set[str]:
     return {name for name in found if name.split(".")[0] == "flmd"}
 
 
+FRONT_DOOR = ROOT / "flmd" / "__init__.py"  # imports what `flmd.load` needs once it is called: by no stage
+
+
 def reachable(name: str) -> set[str]:
     """Files that a stage's script reaches through imports, packages on the way included."""
     todo, seen = [ROOT / "pipeline" / f"{name}.py"], set()
@@ -62,6 +65,8 @@ def reachable(name: str) -> set[str]:
         if path in seen:
             continue
         seen.add(path)
+        if path == FRONT_DOOR:
+            continue
         for module in imports(path):
             parts = module.split(".")
             for length in range(1, len(parts) + 1):
