@@ -109,6 +109,7 @@ class TrainParams(_Section):
     lr: float = Field(gt=0)
     schedule: str = "constant"
     schedule_options: dict[str, Option] = Field(default_factory=dict)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1, description="of the averaged weights; 0: no average")
     epochs: int = Field(ge=1)
     batch: int = Field(ge=1)
     epoch_faces: int = Field(default=0, ge=0, description="crops an epoch draws; 0: all of them")

@@ -37,6 +37,7 @@ from flmd.errors import FlmdError, InputError, ParamsError, StoreError
 from flmd.normalise import Normalisation
 from flmd.params import TrainParams
 from flmd.schemes import Scheme
+from flmd.weight_average import WeightAverage
 from flmd.whole_batch import Place
 
 Row = dict[str, float]
@@ -163,11 +164,13 @@ class _Run:
         self.model = self.model.to(memory_format=torch.channels_last)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.loss = losses.build(settings.loss, **settings.loss_options)
-        self.seen_by_loss = _seen_by(settings.loss, settings.network, self.model)
+        # What is measured and saved: the trained network itself, or the average of its weights.
+        self.average = WeightAverage(self.model, settings.ema_decay) if settings.ema_decay else None
+        self.result = self.average.module if self.average else self.model
         self.place = Place()
-        self.learner: Callable[[Tensor], Tensor] = self.seen_by_loss
+        self.learner = _seen_by(settings.loss, settings.network, self.model)
         if processes.count > 1:
-            self.learner = processes.learner(self.model, self.seen_by_loss, self.place)
+            self.learner = processes.learner(self.model, self.learner, self.place)
         self.optimizer = optim.build_optimizer(
             settings.optimizer, trained, lr=settings.lr, **settings.optimizer_options
         )
@@ -205,7 +208,7 @@ class _Run:
                 self.schedule.observe(score)
                 if score < self.best_score:
                     self.best_epoch, self.best_score = epoch + 1, score
-                    self.best_weights = checkpoint.weights_of(self.model)
+                    self.best_weights = checkpoint.weights_of(self.result)
                     self._save(out / "best.pt", self.best_weights, self.best_epoch)
                 drawn_curves.log(row)
                 if progress:
@@ -213,7 +216,7 @@ class _Run:
                     sys.stdout.flush()
                 if state is not None and self.processes.first:
                     checkpoint.save_resume(state, self._state())
-        self._save(out / "last.pt", checkpoint.weights_of(self.model), epochs)
+        self._save(out / "last.pt", checkpoint.weights_of(self.result), epochs)
         drawn_curves.close()
         if state is not None and self.processes.first:
             _remove(state)
@@ -235,6 +238,8 @@ class _Run:
             self.optimizer.zero_grad(set_to_none=True)
             loss, count = self._learn(batch, shares[step])
             self.optimizer.step()
+            if self.average:
+                self.average.update(self.model)
             total += loss * count
             labelled += count
             bar.update(len(pieces[step]))
@@ -267,13 +272,14 @@ class _Run:
     @torch.inference_mode()
     def _measure(self) -> tuple[float, float]:
         """Mean loss and mean pixel error of the labelled points of the validation faces."""
-        self.model.eval()
+        self.result.eval()
+        seen_by_loss = _seen_by(self.settings.loss, self.settings.network, self.result)
         total = torch.zeros((), dtype=torch.float64, device=self._sums_on())
         distance, labelled = torch.zeros_like(total), torch.zeros_like(total)
         share = self.processes.share(np.arange(len(self.val)))
         rows = share.rows[: share.place.count]
         for batch in self.val.batches(cut(rows, max(64, self.settings.batch))):
-            predicted = self._predict(batch, self.seen_by_loss)
+            predicted = self._predict(batch, seen_by_loss)
             count = batch.labelled.sum()
             total += self.loss(predicted, self.normalisation.points(batch.points), batch.labelled) * count
             coordinates = predicted if predicted.ndim == 3 else predicted[-1, ..., :2]
@@ -315,6 +321,8 @@ class _Run:
         """All that :meth:`resume` needs. No generator states: each epoch seeds its own."""
         return {
             "weights": checkpoint.weights_of(self.model),
+            "average": checkpoint.weights_of(self.average.module) if self.average else None,
+            "averaged_steps": self.average.steps if self.average else 0,
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state(),
             "history": self.history,
@@ -335,6 +343,9 @@ class _Run:
         if state is None:
             return
         self.model.load_state_dict(state["weights"])
+        if self.average:
+            self.average.module.load_state_dict(state["average"])
+            self.average.steps = state["averaged_steps"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.restore(state["schedule"])
         self.history = state["history"]
