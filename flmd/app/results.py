@@ -43,7 +43,13 @@ def remembered(key: Hashable, make: Callable[[], Analysis]) -> Analysis:
 def show(analysis: Analysis, marks: Marks) -> None:
     """Everything about a picture that was looked at."""
     faces = analysis.faces
-    left, right = st.columns([5, 2], gap="large")
+    if not faces:
+        st.warning(
+            "No face was found in this picture. A frontal face, well lit and larger than 30 pixels, is found "
+            "most easily. If the picture is one face cut out, choose the detector that takes all of it.",
+            icon=":material/search_off:",
+        )
+    left, right = st.columns([5, 2], gap="medium")
     with left:
         shown = drawing.annotated(analysis.picture, faces, marks, longest_side=SHOWN)
         st.image(_jpeg(shown), width="stretch", alt="The picture with the faces that were found")
@@ -51,14 +57,8 @@ def show(analysis: Analysis, marks: Marks) -> None:
         _numbers(analysis)
         if faces:
             _downloads(analysis, marks)
-    if not faces:
-        st.warning(
-            "No face was found in this picture. A frontal face, well lit and larger than 30 pixels, is found "
-            "most easily. If the picture is one face cut out, choose the detector that takes all of it.",
-            icon=":material/search_off:",
-        )
-        return
-    _each_face(analysis, marks)
+    if faces:
+        _each_face(analysis, marks)
 
 
 def _numbers(analysis: Analysis) -> None:
@@ -66,7 +66,8 @@ def _numbers(analysis: Analysis) -> None:
     with st.container(horizontal=True, key="numbers_found"):
         st.metric("Faces", len(analysis.faces))
         st.metric("Detection", _milliseconds(analysis.detection_seconds))
-        st.metric("Landmarks", _milliseconds(analysis.landmark_seconds))
+        if analysis.faces:
+            st.metric("Landmarks", _milliseconds(analysis.landmark_seconds))
     st.caption(f"{width} × {height} pixels, {analysis.scheme.count} points a face ({analysis.scheme.name})")
 
 
