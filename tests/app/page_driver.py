@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -33,7 +33,26 @@ def free_port() -> int:
 @contextmanager
 def page_served(settings: PageSettings, folder: Path) -> Iterator[str]:
     """The page's address, served by a process of its own that sees ``folder`` as its home and everything."""
+    code = (
+        "import sys; from flmd.app.settings import PageSettings; from flmd.cli.app import serve;"
+        "serve(PageSettings.from_arguments(sys.argv[1:]), '127.0.0.1', int(sys.argv[2]))"
+    )
     port = free_port()
+    with _served([sys.executable, "-c", code, settings.argument(), str(port)], port, folder) as address:
+        yield address
+
+
+@contextmanager
+def app_served(options: Sequence[str], folder: Path) -> Iterator[str]:
+    """As :func:`page_served`, by the command itself: ``flmd app`` with these options."""
+    port = free_port()
+    program = str(Path(sys.executable).with_name("flmd"))
+    with _served([program, "app", *options, "--port", str(port)], port, folder) as address:
+        yield address
+
+
+@contextmanager
+def _served(command: list[str], port: int, folder: Path) -> Iterator[str]:
     places = {name: folder / name for name in ("home", "work", "temporary")}
     for place in places.values():
         place.mkdir()
@@ -44,17 +63,9 @@ def page_served(settings: PageSettings, folder: Path) -> Iterator[str]:
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
     }
-    code = (
-        "import sys; from flmd.app.settings import PageSettings; from flmd.cli.app import serve;"
-        "serve(PageSettings.from_arguments(sys.argv[1:]), '127.0.0.1', int(sys.argv[2]))"
-    )
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "-c", code, settings.argument(), str(port)],
-            cwd=places["work"],
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
+            command, cwd=places["work"], env=environment, stdout=log, stderr=subprocess.STDOUT
         )
         try:
             address = f"http://127.0.0.1:{port}"
@@ -167,6 +178,13 @@ class Page:
         self.until(lambda: [e.text.strip() for e in self.all(shown)][:1] == [str(count)])
         self.until_done()
         self.until(lambda: all(w > 0 for w in self.browser.picture_widths().values()))
+
+    def result(self) -> int:
+        """Wait for what the page says of the picture: how many faces, 0 also where it cannot be used."""
+        self.until(lambda: self.all("[data-testid=stMetricValue], [data-testid=stAlert]"))
+        self.until_done()
+        shown = self.all("[data-testid=stMetricValue]")
+        return int(shown[0].text) if shown else 0
 
     def downloaded(self, key: str, folder: Path) -> Path:
         """Click a download button; the file, once it is there as a whole."""
