@@ -14,6 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 import flmd
+from benchmarks import four_ways
+from benchmarks.agreement import compared
 from flmd.app.settings import PageSettings
 from flmd.predict.drawing import POINT
 from flmd.sources import sample_ibug300w
@@ -263,6 +265,34 @@ def test_real_faces_are_where_the_library_finds_them(
     opened.faces(len(truth))
     coco = opened.downloaded("download_annotations", tmp_path)
     assert np.abs(points_of_coco(coco) - truth).max() < 1e-3
+
+
+def test_four_ways_give_the_same_points(page: Page, model: Path, two_faces: Path, tmp_path: Path) -> None:
+    """What ``python -m benchmarks.agreement`` does with fifty real pictures."""
+    rgb = flmd.picture.open_picture(two_faces).pixels
+    bgr = np.ascontiguousarray(rgb[:, :, ::-1])
+    large = cv2.resize(bgr, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
+    lossy = [cv2.IMWRITE_JPEG_QUALITY, 60]
+    for name, pixels, options in (
+        ("grey.jpg", cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), lossy),
+        ("deep.png", bgr.astype(np.uint16) * 257, []),
+        ("clear.png", np.dstack([bgr, np.full(bgr.shape[:2], 90, np.uint8)]), []),
+        ("large.jpg", large, lossy),
+    ):
+        (tmp_path / name).write_bytes(cv2.imencode(Path(name).suffix, pixels, options)[1].tobytes())
+    pictures = sorted(tmp_path.iterdir())
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    python = four_ways.by_python(model, pictures, "haar")
+    assert {len(points) for points in python.values()} == {2}
+    for points in (
+        four_ways.by_command(model, pictures, "haar", tmp_path / "predicted"),
+        four_ways.by_onnx(model, pictures, "haar", tmp_path / "model.onnx"),
+        four_ways.by_page(page, pictures, "haar", downloads),
+    ):
+        rows = compared(python, points)
+        assert [row for row in rows if not row.agrees] == []
+        assert len(rows) == 4
 
 
 def test_nothing_that_was_sent_stays(page: Page, folder: Path) -> None:
