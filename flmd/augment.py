@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from flmd import geometry, images, photometric
 from flmd.counter_rng import uniforms
@@ -19,7 +19,7 @@ from flmd.photometric import Photometric
 from flmd.pixel_transforms import PixelTransforms
 from flmd.schemes import Scheme
 
-GEOMETRIC_DRAWS = 8
+GEOMETRIC_DRAWS = 9
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,14 @@ def draw_affines(
     variants: NDArray[np.integer],
     limits: AugmentParams,
     seed: int,
+    flip: ArrayLike | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Image -> crop matrices of N versions, drawn as arrays.
 
     Parameters
     ----------
     box : (N, 4) image pixels. keys : (N,) of ``counter_rng.face_keys``. variants : (N,), 0 is plain.
+    flip : (N,) probabilities of being mirrored; None: ``limits.flip`` for all.
 
     Returns
     -------
@@ -57,7 +59,7 @@ def draw_affines(
     u = uniforms(seed, keys, variants, GEOMETRIC_DRAWS)
     u[np.asarray(variants) == 0] = 0.5  # the middle of every range: no change, and no flip below
     signed = 2 * u - 1
-    flip = (u[:, 4] < limits.flip) & (np.asarray(variants) > 0)
+    mirrored = (u[:, 4] < (limits.flip if flip is None else np.asarray(flip))) & (np.asarray(variants) > 0)
     # The random crop is a shift of a smaller window within the padded square.
     play = (1 - limits.crop) / (2 * limits.crop)
     shift = limits.shift * signed[:, 2:4] + play * signed[:, 5:7]
@@ -68,9 +70,11 @@ def draw_affines(
         rotation=limits.rotation * signed[:, 0],
         scale=1 + limits.scale * signed[:, 1],
         shift=shift,
-        flip=flip,
+        flip=mirrored,
+        aspect=1 + limits.aspect * signed[:, 7],
+        shear=limits.shear * signed[:, 8],
     )
-    return matrices, flip
+    return matrices, mirrored
 
 
 class Augmenter:
@@ -88,7 +92,7 @@ class Augmenter:
         self.limits, self.seed, self.stored = limits, seed, stored
         self.scheme = scheme
         self.transforms = PixelTransforms(limits.albumentations)
-        self._flip = scheme.flip_indices() if limits.flip > 0 else None
+        self._flip = scheme.flip_indices() if limits.ever_flips() else None
         # Where only the grey of a picture counts, it is made once, before any resampling.
         self._grey_first = limits.color == "grey" and (stored == "grey" or not photometric.uses_color(limits))
 
@@ -115,6 +119,7 @@ class Augmenter:
         keys: NDArray[np.uint64],
         variants: NDArray[np.integer],
         *,
+        datasets: Sequence[str] | None = None,
         out: NDArray[np.uint8] | None = None,
     ) -> Augmented:
         """Make ``V`` versions of each of ``N`` faces, face by face.
@@ -124,13 +129,22 @@ class Augmenter:
         crops : N context crops, (C, C) or (3, C, C) uint8. crop_affine : (N, 2, 3) image -> crop.
         box, landmarks, visibility : (N, 4), (N, K, 2), (N, K), image pixels. keys : (N,) uint64.
         variants : (V,) which versions; row n * V + v of the result is version ``variants[v]`` of face n.
+        datasets : (N,) names, for ``flip_of`` and ``offset_of``; None: no data set has its own.
         out : (N * V, ...) uint8 to write the images into.
         """
         count, each = len(crops), len(variants)
         face = np.repeat(np.arange(count), each)
         variant = np.tile(np.asarray(variants), count)
-        affine, flipped = draw_affines(box[face], keys[face], variant, self.limits, self.seed)
-        points = geometry.apply(affine, landmarks[face])
+        names = [""] * count if datasets is None else datasets
+        flip = np.array([self.limits.flip_of.get(name, self.limits.flip) for name in names])
+        affine, flipped = draw_affines(box[face], keys[face], variant, self.limits, self.seed, flip[face])
+        marks = landmarks[face]
+        if self.limits.offset_of:
+            # Points that lie right of what they mark would lie left of it in a mirror, where no labels do.
+            offset = np.array([self.limits.offset_of.get(name, 0.0) for name in names])
+            marks = marks.astype(np.float64)
+            marks[flipped, :, 0] -= 2 * offset[face][flipped, None]
+        points = geometry.apply(affine, marks)
         seen = visibility[face]
         if self._flip is not None:
             points[flipped] = points[flipped][:, self._flip]

@@ -95,6 +95,7 @@ def make_faces(
         store.numbers("visibility", rows),
         keys_of(store, rows),
         np.asarray(variants),
+        datasets=store.texts("dataset", rows),
     )
 
 

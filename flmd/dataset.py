@@ -192,6 +192,7 @@ class AugmentedBatches(_Batches):
             name: store.numbers(name, self._faces) for name in ("affine", "box", "landmarks", "visibility")
         }
         self._keys = keys_of(store, self._faces)
+        self._datasets = store.texts("dataset", self._faces)
         super().__init__(
             len(self._faces),
             self._augmenter.image_shape,
@@ -215,6 +216,7 @@ class AugmentedBatches(_Batches):
             self._numbers["visibility"][rows],
             self._keys[rows],
             np.array([epoch + 1]),
+            datasets=[self._datasets[row] for row in rows.tolist()],
             out=out,
         )
         return made.points, made.visibility, faces

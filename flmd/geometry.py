@@ -134,8 +134,10 @@ def augmentation(
     scale: ArrayLike,
     shift: ArrayLike,
     flip: ArrayLike,
+    aspect: ArrayLike = 1.0,
+    shear: ArrayLike = 0.0,
 ) -> Array:
-    """Crop, rotate, scale, shift and mirror around N boxes as ONE matrix each.
+    """Crop, stretch, rotate, scale, shift and mirror around N boxes as ONE matrix each.
 
     Parameters
     ----------
@@ -144,6 +146,9 @@ def augmentation(
     scale : (N,) above 1 makes the face larger in the crop.
     shift : (N, 2) shares of the crop's side; positive moves the face right and down.
     flip : (N,) bool; mirrors the finished crop.
+    aspect : (N,) above 1 makes the upright face wider and as much flatter; its area stays.
+    shear : (N,) tangent of the slant that the upright face's vertical lines get; positive leans its lower
+        half to the right.
 
     Returns
     -------
@@ -154,8 +159,11 @@ def augmentation(
     s = np.asarray(scale, dtype=np.float64)
     centre = (size - 1) / 2
     turn = np.zeros((len(plain), 2, 3))
-    turn[:, 0, 0] = turn[:, 1, 1] = s * np.cos(angle)
-    turn[:, 0, 1], turn[:, 1, 0] = -s * np.sin(angle), s * np.sin(angle)
+    wider, slant = np.sqrt(np.asarray(aspect, dtype=np.float64)), np.asarray(shear, dtype=np.float64)
+    cos, sin = s * np.cos(angle), s * np.sin(angle)
+    # Rotation times [[wider, slant], [0, 1 / wider]].
+    turn[:, 0, 0], turn[:, 0, 1] = cos * wider, cos * slant - sin / wider
+    turn[:, 1, 0], turn[:, 1, 1] = sin * wider, sin * slant + cos / wider
     moved = np.asarray(shift, dtype=np.float64) * size
     turn[:, :, 2] = centre - turn[:, :, :2].sum(axis=2) * centre + moved
     out = compose(turn, plain)
@@ -165,19 +173,25 @@ def augmentation(
     return out
 
 
-def reach(*, rotation: float, scale: float, shift: float, padding: float) -> float:
+def reach(
+    *, rotation: float, scale: float, shift: float, padding: float, aspect: float = 0.0, shear: float = 0.0
+) -> float:
     """How far an augmented crop may sample from the box's centre, over half the box's longer side.
 
     Parameters
     ----------
     rotation : largest angle, degrees. scale : the smallest scale (below 1 zooms out).
     shift : largest shift, a share of the crop's side. padding : crop side over box side at scale 1.
+    aspect : largest change of width over height, 1 - aspect ... 1 + aspect. shear : largest shear.
 
     Returns
     -------
     The margin a context crop needs. The corners of a square of half side 1 turned by an angle a reach
-    |cos a| + |sin a|, largest at 45 degrees; a shift moves the square on by twice its share.
+    |cos a| + |sin a|, largest at 45 degrees; a shift moves the square on by twice its share. Where the face
+    was narrowed by w and slanted by h, they reach (cos a + sin a) / w + h (cos a - sin a).
     """
-    a = np.deg2rad(min(abs(rotation), 45.0))
-    turned = np.cos(a) + np.sin(a)
-    return float(padding / scale * turned * (1 + 2 * shift))
+    wide = 1 / np.sqrt(1 - aspect)
+    furthest = np.arctan2(max(wide - shear, 0.0), wide + shear)  # where that sum is largest
+    a = min(np.deg2rad(abs(rotation)), furthest)
+    cos, sin = np.cos(a), np.sin(a)
+    return float(padding / scale * (wide * (cos + sin) + shear * (cos - sin)) * (1 + 2 * shift))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -18,7 +18,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from flmd import geometry
 from flmd.errors import ParamsError
 
-Share = Field(ge=0, le=1)
+Probability = Annotated[float, Field(ge=0, le=1)]
 Option = str | int | float | bool | None | list[float]
 
 
@@ -67,7 +67,16 @@ class AugmentParams(_Section):
     rotation: float = Field(default=0, ge=0, le=180, description="degrees")
     scale: float = Field(default=0, ge=0, lt=1, description="face size, 1 - s ... 1 + s")
     shift: float = Field(default=0, ge=0, le=0.5, description="share of the crop's side")
+    aspect: float = Field(default=0, ge=0, lt=1, description="width over height, 1 - a ... 1 + a")
+    shear: float = Field(default=0, ge=0, le=1, description="slant of upright lines, its tangent")
     flip: float = Field(default=0, ge=0, le=1, description="probability")
+    flip_of: dict[str, Probability] = Field(
+        default_factory=dict, description="data set -> a probability of its own"
+    )
+    offset_of: dict[str, float] = Field(
+        default_factory=dict,
+        description="data set -> how far its points lie right of what they mark, pixels of the picture",
+    )
     brightness: float = Field(default=0, ge=0, le=1, description="factor 1 - b ... 1 + b")
     contrast: float = Field(default=0, ge=0, le=1, description="factor 1 - c ... 1 + c")
     saturation: float = Field(default=0, ge=0, le=1, description="factor 1 - s ... 1 + s")
@@ -81,6 +90,10 @@ class AugmentParams(_Section):
         default_factory=list, description="further pixel-level transforms: name and options of each"
     )
 
+    def ever_flips(self) -> bool:
+        """Whether any face may be mirrored."""
+        return any(probability > 0 for probability in (self.flip, *self.flip_of.values()))
+
     def reach(self) -> float:
         """The context crop's margin that no augmentation within these limits ever looks beyond."""
         return geometry.reach(
@@ -88,6 +101,8 @@ class AugmentParams(_Section):
             scale=1 - self.scale,
             shift=self.shift + (1 - self.crop) / (2 * self.crop),
             padding=self.padding * self.crop,
+            aspect=self.aspect,
+            shear=self.shear,
         )
 
 
@@ -144,6 +159,12 @@ class Params(_Section):
             raise ValueError(
                 f"train.datasets: {unknown[0]!r} is not a data set; known: {', '.join(self.datasets)}"
             )
+        for key in ("flip_of", "offset_of"):
+            for name in getattr(self.augment, key):
+                if name not in self.datasets:
+                    raise ValueError(
+                        f"augment.{key}: {name!r} is not a data set; known: {', '.join(self.datasets)}"
+                    )
         if self.augment.color == "rgb" and self.convert.color == "grey":
             raise ValueError("augment.color: rgb needs colour crops; set convert.color: rgb")
         if self.train.pretrained == "none" and self.train.network_options.get("freeze"):

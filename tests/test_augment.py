@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flmd import arrays, augment_store, geometry, photometric
-from flmd.augment import Augmenter, draw_affines
+from flmd.augment import Augmented, Augmenter, draw_affines
 from flmd.counter_rng import face_keys
 from flmd.errors import ParamsError, StoreError
 from flmd.params import AugmentParams
@@ -205,3 +205,37 @@ def test_no_training_faces_is_said(tmp_path: Path) -> None:
 def test_a_store_is_no_arrays_file(tmp_path: Path) -> None:
     with small_store(tmp_path) as store, pytest.raises(StoreError, match="'flmd-faces'.*'flmd-arrays'"):
         arrays.TrainingArrays(store.path)
+
+
+def two_data_sets(given_limits: AugmentParams) -> Augmented:
+    """A plain and a changed version of the same face in data sets "a", "b" and "c"."""
+    landmarks = np.tile(IBUG_FACE, (3, 1, 1))
+    box = np.tile(np.array([20, 20, 60, 60], np.float32), (3, 1))
+    return Augmenter(given_limits, IBUG68, 0, "grey")(
+        [np.zeros((100, 100), np.uint8)] * 3,
+        np.tile(np.eye(2, 3), (3, 1, 1)),
+        box,
+        landmarks,
+        np.full((3, 68), 2, np.uint8),
+        face_keys(["a", "b", "c"], landmarks),
+        np.array([0, 1]),
+        datasets=["a", "b", "c"],
+    )
+
+
+IBUG_FACE = np.random.default_rng(5).uniform(25, 75, (68, 2)).astype(np.float32)
+
+
+def test_a_data_set_may_have_its_own_probability_of_being_mirrored() -> None:
+    made = two_data_sets(limits(flip=0, flip_of={"b": 1}))
+    assert (np.linalg.det(made.affine[:, :, :2]) < 0).tolist() == [False, False, False, True, False, False]
+
+
+def test_points_right_of_what_they_mark_are_so_in_the_mirror_too() -> None:
+    made = two_data_sets(limits(flip=1, offset_of={"b": 0.5}))
+    a, b = made.points[1], made.points[3]
+    zoom = abs(made.affine[1, 0, 0])
+    # Mirrored alone, what was 0.5 px too far right is 0.5 px too far left: 1 px of the picture apart.
+    assert b - a == pytest.approx(np.tile([2 * 0.5 * zoom, 0.0], (68, 1)), abs=1e-4)
+    assert made.points[2] == pytest.approx(made.points[0])  # plain crops hold the points as they are
+    assert made.points[5] == pytest.approx(a)

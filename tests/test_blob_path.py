@@ -80,7 +80,7 @@ def test_a_blob_and_its_point_agree_from_file_to_tensor(
         write_csv(folder, points)
     limits = AugmentParams(
         input_size=SIZE, color=color, padding=1.3, crop=0.95, variants=VARIANTS,  # type: ignore[arg-type]
-        rotation=35, scale=0.15, shift=0.05, flip=0.5,
+        rotation=35, scale=0.15, shift=0.05, aspect=0.1, shear=0.1, flip=0.5,
     )  # fmt: skip
     box = "annotated" if fmt == "dlib-xml" else "landmarks"
     with open_tree(folder) as tree:

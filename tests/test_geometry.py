@@ -90,21 +90,33 @@ def test_shift_and_scale_by_hand() -> None:
     zoom_out=st.floats(0.5, 1),
     shift=st.floats(0, 0.4),
     padding=st.floats(1, 2),
-    draws=st.tuples(st.floats(-1, 1), st.floats(0, 1), st.floats(-1, 1), st.floats(-1, 1)),
+    aspect=st.floats(0, 0.9),
+    shear=st.floats(0, 1),
+    draws=st.tuples(st.floats(0, 1), *[st.floats(-1, 1) for _ in range(5)]),
 )
 def test_no_augmented_crop_reaches_beyond_reach(
-    angle: float, zoom_out: float, shift: float, padding: float, draws: tuple[float, float, float, float]
+    angle: float,
+    zoom_out: float,
+    shift: float,
+    padding: float,
+    aspect: float,
+    shear: float,
+    draws: tuple[float, ...],
 ) -> None:
-    limit = geometry.reach(rotation=angle, scale=zoom_out, shift=shift, padding=padding)
+    limit = geometry.reach(
+        rotation=angle, scale=zoom_out, shift=shift, padding=padding, aspect=aspect, shear=shear
+    )
     box = np.array([[0.0, 0, 101, 101]])
     affine = geometry.augmentation(
         box,
         padding,
         64,
-        rotation=[angle * draws[0]],
-        scale=[zoom_out + (1 - zoom_out) * draws[1]],
+        rotation=[angle * draws[1]],
+        scale=[zoom_out + (1 - zoom_out) * draws[0]],
         shift=[[shift * draws[2], shift * draws[3]]],
         flip=[False],
+        aspect=[1 + aspect * draws[4]],
+        shear=[shear * draws[5]],
     )
     corners = np.array([[[-0.5, -0.5], [63.5, -0.5], [-0.5, 63.5], [63.5, 63.5]]])
     seen = geometry.apply(geometry.invert(affine), corners)
@@ -115,6 +127,26 @@ def test_no_augmented_crop_reaches_beyond_reach(
 def test_reach_is_attained_at_the_corner() -> None:
     limit = geometry.reach(rotation=45, scale=1, shift=0, padding=1)
     assert limit == pytest.approx(np.sqrt(2))
+    # Without rotation a corner of the crop, (1, -1), comes from 1 / w + h with w = sqrt(1 - 0.36).
+    assert geometry.reach(rotation=0, scale=1, shift=0, padding=1, aspect=0.36, shear=0.1) == pytest.approx(
+        1.35
+    )
+
+
+def test_aspect_and_shear_by_hand() -> None:
+    box = np.array([[0, 0, 101, 101]])
+    affine = geometry.augmentation(
+        box, 1.0, 101, rotation=[0], scale=[1], shift=[[0, 0]], flip=[False], aspect=[1.44], shear=[0.1]
+    )
+    # About the centre (50, 50): x grows by 1.2, y shrinks by 1.2, 30 px further down is 3 px further right.
+    found = geometry.apply(affine, [[[60, 50], [50, 80], [50, 50]]])[0]
+    assert found == pytest.approx(np.array([[62, 50], [53, 75], [50, 50]]))
+    # Turned by a right angle, the same face: right becomes down, and down becomes left.
+    affine = geometry.augmentation(
+        box, 1.0, 101, rotation=[90], scale=[1], shift=[[0, 0]], flip=[False], aspect=[1.44], shear=[0.1]
+    )
+    found = geometry.apply(affine, [[[60, 50], [50, 80], [50, 50]]])[0]
+    assert found == pytest.approx(np.array([[50, 62], [25, 53], [50, 50]]))
 
 
 @given(box=boxes, width=st.integers(1, 1000))
