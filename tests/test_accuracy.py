@@ -6,9 +6,10 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import cv2
 import numpy as np
@@ -318,3 +319,43 @@ def _row(system: str, nme: float) -> Row:
         bytes=2**21,
         latency={"median": 1.25, "p95": 2.5, "load": 0.75},
     )
+
+
+@dataclass
+class Recorded:
+    """A store as far as its records go."""
+
+    names: list[str]
+    made_from: dict[str, object]
+
+    def texts(self, column: str) -> list[str]:
+        assert column == "dataset"
+        return self.names
+
+
+def converted(split: str) -> dict[str, object]:
+    return {"stage": "convert", "params": {"dataset": {"split": split, "box": "image"}}}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "expected"),
+    [
+        (Recorded(["a", "a"], converted("subject")), {"a": "subject"}),
+        (
+            Recorded(
+                ["b", "a", "b"],  # the faces' order is not the inputs'
+                {
+                    "stage": "merge",
+                    "inputs": {"a.h5": "1", "b.h5": "2"},
+                    "earlier": {"1": converted("standard"), "2": converted("published")},
+                },
+            ),
+            {"a": "standard", "b": "published"},
+        ),
+        (Recorded(["a", "b"], {}), {"a": "", "b": ""}),
+    ],
+)
+def test_the_split_is_the_one_that_the_store_was_made_with(
+    recorded: Recorded, expected: dict[str, str]
+) -> None:
+    assert results.splits_of(cast("FaceStore", recorded)) == expected

@@ -77,14 +77,11 @@ def splits_of(store: FaceStore) -> dict[str, str]:
     """Data set -> the split policy that its store was made with; "" where the store does not say."""
     made: dict[str, Any] = dict(store.made_from)
     names = list(dict.fromkeys(store.texts("dataset")))
-    records: list[Any] = made.get("stores", [made])
-    if len(records) != len(names):
-        return dict.fromkeys(names, "")
-    params = [record.get("params", {}) for record in records]
-    return {
-        name: str(dict(one.get("dataset", one)).get("split", ""))
-        for name, one in zip(names, params, strict=True)
-    }
+    earlier = made.get("earlier", {})
+    joined = {Path(file).stem: earlier.get(digest, {}) for file, digest in made.get("inputs", {}).items()}
+    records = {name: joined.get(name) or (made if len(names) == 1 else {}) for name in names}
+    params = {name: record.get("params", {}) for name, record in records.items()}
+    return {name: str(dict(one.get("dataset", one)).get("split", "")) for name, one in params.items()}
 
 
 def regions_of(measured: Evaluation) -> dict[str, dict[str, float]]:
