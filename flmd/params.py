@@ -131,6 +131,9 @@ class TrainParams(_Section):
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     deterministic: bool = True
+    threads: int = Field(
+        default=0, ge=0, le=1024, description="of the CPU; 0: as torch chooses. The last digits hang on it"
+    )
 
 
 class EvaluateParams(_Section):

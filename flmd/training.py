@@ -30,7 +30,7 @@ from flmd import __version__ as flmd_version
 from flmd import checkpoint, distributed, losses, models, optim
 from flmd.batches import ArraySplit, Batch, Feeder, check_split, cut, draw
 from flmd.curves import Curves
-from flmd.determinism import reproducible, seed_all
+from flmd.determinism import cpu_threads, reproducible, seed_all
 from flmd.devices import choose_device
 from flmd.distributed import Processes, Share
 from flmd.errors import FlmdError, InputError, ParamsError, StoreError
@@ -108,7 +108,7 @@ def fit(
     if not processes.first:
         curves, progress = None, False
     _keep_freed_memory()
-    with reproducible(settings.deterministic, device):
+    with reproducible(settings.deterministic, device), cpu_threads(settings.threads):
         run = _Run(train, val, settings, scheme, seed, crop, made_from, device, processes)
         state = None
         if resume_dir is not None:

@@ -286,3 +286,19 @@ def test_xception_learns_32_crops_by_heart() -> None:
         optimizer.step()
         values.append(float(value.detach()))
     assert np.mean(values[-3:]) < values[0] / 5
+
+
+def test_the_number_of_threads_is_the_settings_own(tmp_path: Path) -> None:
+    seen = set()
+
+    def note(*_: object) -> None:
+        seen.add(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    hook = torch.nn.modules.module.register_module_forward_hook(note)
+    try:
+        train(tmp_path, epochs=1, threads=3)
+    finally:
+        hook.remove()
+    assert seen == {3}
+    assert torch.get_num_threads() == before
