@@ -171,8 +171,7 @@ def _run(chosen: argparse.Namespace) -> bool:
         expected = f"one of the page: {', '.join(four_ways.ON_PAGE)}"
         raise ParamsError(f"--detector is {chosen.detector!r}", expected=expected)
     find = detection.get(chosen.detector)
-    model = chosen.model.resolve()
-    if not model.is_file():
+    if not chosen.model.is_file():
         raise InputError("no such model", where=str(chosen.model))
     lists = listed(chosen.sources)
     with tqdm(total=chosen.pictures, desc="faces", unit="picture", disable=None) as bar:
@@ -183,7 +182,7 @@ def _run(chosen: argparse.Namespace) -> bool:
             return found
 
         picked, faceless = pick(lists, chosen.pictures, has_face, chosen.seed)
-    print(f"{model.name}, {chosen.detector}: {len(picked)} pictures, seed {chosen.seed}")
+    print(f"{chosen.model.name}, {chosen.detector}: {len(picked)} pictures, seed {chosen.seed}")
     print(f"passed over, no face in: {', '.join(map(str, faceless)) or 'none'} ({len(faceless)})")
     with TemporaryDirectory(prefix="flmd-agreement-") as name:
         scratch = Path(name)
@@ -192,10 +191,14 @@ def _run(chosen: argparse.Namespace) -> bool:
         copies = [scratch / "pictures" / f"{i:04d}{path.suffix}" for i, path in enumerate(picked)]
         for path, copy in zip(picked, copies, strict=True):
             shutil.copyfile(path, copy)
+        # All ways get the same bytes, whatever a training makes of the file meanwhile.
+        model = scratch / chosen.model.name
+        shutil.copyfile(chosen.model, model)
+        digest = hashlib.sha256(model.read_bytes()).hexdigest()
         python = four_ways.by_python(model, copies, chosen.detector)
         ways = {
             "command line": four_ways.by_command(model, copies, chosen.detector, scratch / "predicted"),
-            "ONNX Runtime": four_ways.by_onnx(model, copies, chosen.detector, scratch / "model.onnx"),
+            "ONNX Runtime": four_ways.by_onnx(model, copies, chosen.detector, scratch / "exported.onnx"),
             "web page": four_ways.by_app(model, copies, chosen.detector, scratch),
         }
     rows = {way: compared(python, points) for way, points in ways.items()}
@@ -204,13 +207,13 @@ def _run(chosen: argparse.Namespace) -> bool:
     for line in differing(rows, {copy.name: path for copy, path in zip(copies, picked, strict=True)}):
         print(line)
     print(f"all within {LIMIT:g} px" if agrees else f"not all within {LIMIT:g} px")
-    _write(chosen, model, picked, faceless, rows, agrees)
+    _write(chosen, digest, picked, faceless, rows, agrees)
     return agrees
 
 
 def _write(
     chosen: argparse.Namespace,
-    model: Path,
+    digest: str,
     picked: Sequence[Path],
     faceless: Sequence[Path],
     ways: dict[str, list[Compared]],
@@ -226,7 +229,7 @@ def _write(
         for number, path in enumerate(picked)
     ]
     report = {
-        "model": {"name": model.name, "sha256": hashlib.sha256(model.read_bytes()).hexdigest()},
+        "model": {"name": chosen.model.name, "sha256": digest},
         "detector": chosen.detector,
         "seed": chosen.seed,
         "limit_px": LIMIT,
