@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from benchmarks.accuracy.results import Row, groups
 
@@ -16,7 +17,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     """Write a PNG: networks as dots over MFLOPs, systems without such a number as lines."""
     matplotlib.use("Agg")
     found = groups(rows)
-    figure = Figure(figsize=(5.2 * len(found), 4.6), layout="constrained")
+    figure = Figure(figsize=(5.2 * len(found), 6), layout="constrained")
     axes = figure.subplots(1, len(found), squeeze=False)[0]
     for place, ((dataset, _), systems) in zip(axes, found.items(), strict=True):
         _panel(place, dataset, list(systems.values()))
@@ -31,18 +32,17 @@ def _panel(place: Axes, dataset: str, rows: list[Row]) -> None:
     place.set_xlabel("MFLOPs a face")
     place.set_ylabel(f"NME, % ({rows[0].settings['normaliser'].replace('_', '-')})")
     place.grid(which="both", alpha=0.25)
-    for row in sorted(rows, key=lambda row: row.system):
+    # From the best on, so that the legend is a ranking.
+    for row in sorted(rows, key=lambda row: row.metrics[f"{dataset}.nme"]):
         nme = row.metrics[f"{dataset}.nme"] * 100
+        label = f"{nme:.2f} %  {row.system}"
         if row.flops is None:
-            place.axhline(nme, linestyle="--", linewidth=1, color="grey")
-            place.annotate(
-                f"{row.system}, {nme:.2f}", (0.01, nme), xycoords=("axes fraction", "data"), va="bottom"
-            )
+            style = "--" if row.parameters and row.parameters > 1000 else ":"
+            place.axhline(nme, linestyle=style, linewidth=1.5, color="black", label=label)
         else:
-            place.plot(row.flops / 1e6, nme, "o")
-            place.annotate(
-                f"{row.system}, {nme:.2f}", (row.flops / 1e6, nme), (4, 4), textcoords="offset points"
-            )
-    place.margins(x=0.35, y=0.15)
+            place.plot(row.flops / 1e6, nme, "o", label=label)
+    place.legend(loc="upper left", bbox_to_anchor=(0, -0.14), frameon=False)
+    place.margins(x=0.1, y=0.15)
     place.yaxis.set_major_formatter("{x:g}")
+    place.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     place.yaxis.set_minor_formatter("{x:g}")
