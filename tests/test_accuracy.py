@@ -253,7 +253,7 @@ def test_the_chart_is_a_picture_of_every_panel(tmp_path: Path) -> None:
     chart.draw(rows, tmp_path / "chart.png")
     height, width, _ = cv2.imread(str(tmp_path / "chart.png")).shape
     assert width == pytest.approx(2 * 5.2 * 120, abs=2)
-    assert height == pytest.approx(4.6 * 120, abs=2)
+    assert height == pytest.approx(6 * 120, abs=2)
 
 
 def test_what_has_no_number_is_a_dash() -> None:
