@@ -160,8 +160,13 @@ class Page:
         """Type an address and fetch it."""
         from selenium.webdriver.common.keys import Keys
 
-        field = self.until(lambda: self.all("[data-testid=stTextInput] input"))[0]
-        field.send_keys(Keys.CONTROL + "a" + Keys.NULL, url, Keys.ENTER)
+        # While the script runs, the field may be drawn anew, and what was typed or sent is lost.
+        self.until(lambda: self.all("[data-testid=stTextInput] input"))
+        self.until_done()
+        field = self.find("[data-testid=stTextInput] input")
+        field.send_keys(Keys.CONTROL + "a" + Keys.NULL, url)
+        self.until(lambda: field.get_attribute("value") == url)
+        field.send_keys(Keys.ENTER)
 
     def message(self, *parts: str) -> str:
         """The message in a coloured box, once it says all of ``parts``."""
