@@ -200,8 +200,10 @@ class Page:
         self.click(f".st-key-{key} button")
 
         def new() -> list[Path]:
-            return [p for p in set(folder.iterdir()) - before if not p.name.endswith((".crdownload", ".tmp"))
-                    and not p.name.startswith(".")]  # fmt: skip
+            # Chromium holds the name with an empty file while it writes to another beside it.
+            found = [path for path in set(folder.iterdir()) - before if not path.name.startswith(".")]
+            unfinished = any(path.suffix in (".crdownload", ".tmp") for path in found)
+            return [] if unfinished else [path for path in found if path.stat().st_size]
 
         return self.until(new)[0]
 
