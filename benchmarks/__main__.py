@@ -139,16 +139,16 @@ def batches(plan: Plan) -> list[str]:
 
 
 def precomputed(plan: Plan) -> list[str]:
-    from flmd import augment_store
-    from flmd.params import AugmentParams
-    from flmd.store import FaceStore
+    from flmd.augmentation import build
+    from flmd.core.params import AugmentParams
+    from flmd.store.face_store import FaceStore
 
     target = plan.folder / "precomputed.h5"
     limits = AugmentParams.model_validate(
         {**inputs.LIMITS, "input_size": 224, "variants": 4, "color": "grey"}
     )
     with FaceStore(_store(plan, "grey", 256)) as store:
-        augment_store.build(store, target, limits, seed=1, made_from={})
+        build.build(store, target, limits, seed=1, made_from={})
     where = {"arrays": target}
     ours = Contender("flmd PrecomputedBatches, uint8", "batches:precomputed", {**where, "normalise": False})
     peers = [

@@ -26,10 +26,11 @@ from tqdm import tqdm
 
 from benchmarks import four_ways
 from benchmarks.four_ways import Points
-from flmd import detection, errors
+from flmd import errors
 from flmd.app.kinds import kind_of
 from flmd.errors import InputError, ParamsError
-from flmd.picture import open_picture
+from flmd.inference import detection
+from flmd.inference.picture import open_picture
 
 LIMIT = 1e-3  # px
 PACKAGES = ("flmd", "torch", "onnxruntime", "opencv-python-headless", "numpy", "streamlit")

@@ -68,10 +68,10 @@ def _pictures(folder: Path, writer: Any, faces: int, points: int) -> None:
 
 def flmd(folder: str, target: str, fmt: str) -> Timed:
     """As `flmd-data convert FOLDER x.h5 --images none` does it, the store on the disk included."""
-    from flmd import convert
-    from flmd.crops import CropSettings
-    from flmd.face_source import open_faces
-    from flmd.sources.rules import DatasetRules
+    from flmd.conversion import converter
+    from flmd.conversion.context_crops import CropSettings
+    from flmd.curation.face_source import open_faces
+    from flmd.sources.datasets.rules import DatasetRules
 
     timer = Timer()
     with open_faces(folder) as faces:
@@ -80,7 +80,7 @@ def flmd(folder: str, target: str, fmt: str) -> Timed:
         assert faces.detection is not None
         if faces.kind != fmt:
             raise SystemExit(f"{folder} was taken for {faces.kind}")
-        account = convert.convert(
+        account = converter.convert(
             faces.tree,
             faces.format,
             faces.detection,
@@ -88,7 +88,7 @@ def flmd(folder: str, target: str, fmt: str) -> Timed:
             scheme=faces.scheme,
             rules=DatasetRules("bench"),
             crop=CropSettings(64, 2, "grey", 2e8, "annotated" if faces.format.boxes else "landmarks"),
-            split=convert.SplitSettings("keep", 0.0, 0.0, 0),
+            split=converter.SplitSettings("keep", 0.0, 0.0, 0),
             made_from={},
             faces=faces,
             crops=False,

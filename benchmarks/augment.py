@@ -11,14 +11,14 @@ from benchmarks.timer import Timed, Timer
 
 
 def flmd(source: str, target: str, limits: dict[str, Any], workers: int | None = None) -> Timed:
-    """``flmd.augment_store.build``: pool start-up, all versions, training arrays on the disk."""
-    from flmd import augment_store
-    from flmd.params import AugmentParams
-    from flmd.store import FaceStore
+    """``flmd.augmentation.build.build``: pool start-up, all versions, training arrays on the disk."""
+    from flmd.augmentation import build
+    from flmd.core.params import AugmentParams
+    from flmd.store.face_store import FaceStore
 
     timer = Timer()
     with FaceStore(source) as store:
-        counts = augment_store.build(
+        counts = build.build(
             store, Path(target), AugmentParams(**limits), seed=1, made_from={}, workers=workers
         )
     return sum(counts.values()), timer.read()
@@ -29,7 +29,7 @@ def albumentations(source: str, target: str, limits: dict[str, Any]) -> Timed:
     import cv2
     import numpy as np
 
-    from flmd.store import FaceStore
+    from flmd.store.face_store import FaceStore
 
     cv2.setNumThreads(0)
     with FaceStore(source) as store:

@@ -27,13 +27,13 @@ def _warm_epochs(batches: Callable[[int], Iterable[Any]]) -> Timed:
 
 
 def flmd(source: str, limits: dict[str, Any], threads: int = 2) -> Timed:
-    """``flmd.dataset.AugmentedBatches``."""
+    """``flmd.training.dataset.AugmentedBatches``."""
     import cv2
     import torch
 
-    from flmd.dataset import AugmentedBatches
-    from flmd.params import AugmentParams
-    from flmd.store import FaceStore
+    from flmd.core.params import AugmentParams
+    from flmd.store.face_store import FaceStore
+    from flmd.training.dataset import AugmentedBatches
 
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
@@ -54,7 +54,7 @@ def _peer_dataset(source: str, limits: dict[str, Any], floats: bool):  # type: i
     import torch
 
     from benchmarks.peers import Peer
-    from flmd.store import FaceStore
+    from flmd.store.face_store import FaceStore
 
     class Faces(torch.utils.data.Dataset):  # type: ignore[type-arg]
         def __init__(self) -> None:
@@ -117,7 +117,7 @@ def litdata(source: str, chunks: str, limits: dict[str, Any]) -> Timed:
     from litdata import StreamingDataLoader, StreamingDataset
 
     from benchmarks.peers import Peer
-    from flmd.store import FaceStore
+    from flmd.store.face_store import FaceStore
 
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
@@ -143,13 +143,13 @@ def litdata(source: str, chunks: str, limits: dict[str, Any]) -> Timed:
 
 
 def precomputed(arrays: str, normalise: bool) -> Timed:
-    """``flmd.dataset.PrecomputedBatches`` on one core; uint8 as stored, or normalised float32."""
+    """``flmd.training.dataset.PrecomputedBatches`` on one core; uint8 as stored, or normalised float32."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     import cv2
     import torch
 
-    from flmd.arrays import TrainingArrays
-    from flmd.dataset import PrecomputedBatches
+    from flmd.augmentation.arrays import TrainingArrays
+    from flmd.training.dataset import PrecomputedBatches
 
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
@@ -191,7 +191,7 @@ def memmap_loader(arrays: str) -> Timed:
     import numpy as np
     import torch
 
-    from flmd.arrays import TrainingArrays
+    from flmd.augmentation.arrays import TrainingArrays
 
     torch.set_num_threads(1)
     split = TrainingArrays(arrays).split("train")

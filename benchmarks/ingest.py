@@ -12,17 +12,18 @@ SIZE, MARGIN = 256, 2.4
 
 def flmd(folder: str, target: str, size: int = SIZE, workers: int | None = None) -> Timed:
     """``flmd.convert``: XML, pool start-up, decoding, hashing, the store on the disk, the report."""
-    from flmd import convert, formats
-    from flmd.crops import CropSettings
+    from flmd import formats
+    from flmd.conversion import converter
+    from flmd.conversion.context_crops import CropSettings
     from flmd.schemes import IBUG68
-    from flmd.sources.rules import DatasetRules
+    from flmd.sources.datasets.rules import DatasetRules
     from flmd.tree import open_tree
 
     formats.names()
     timer = Timer()
     with open_tree(folder) as tree:
         fmt, found = formats.choose(tree, "dlib-xml")
-        account = convert.convert(
+        account = converter.convert(
             tree,
             fmt,
             found,
@@ -30,7 +31,7 @@ def flmd(folder: str, target: str, size: int = SIZE, workers: int | None = None)
             scheme=IBUG68,
             rules=DatasetRules("bench"),
             crop=CropSettings(size, MARGIN, "rgb", 2e8, "annotated"),
-            split=convert.SplitSettings("keep", 0.0, 0.0, 0),
+            split=converter.SplitSettings("keep", 0.0, 0.0, 0),
             made_from={},
             workers=workers,
         )

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.timer import Timed, Timer
-from flmd import geometry, store
+from flmd.core import geometry
 from flmd.schemes import IBUG68
+from flmd.store import face_store as store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "ibug_300w_fullres"
 LIMITS = {

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from flmd.commits import clone
+from flmd.experiments.git import clone
 
 ROOT = Path(__file__).resolve().parents[1]
 # Bytes a face of params.yaml: two data sets' archives and stores, the merged store, the training arrays.

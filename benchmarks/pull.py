@@ -18,8 +18,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.remotes import servers
-from tests.remotes.clones import Clone
+from tests.experiments.remotes import servers
+from tests.experiments.remotes.clones import Clone
 
 FILES = 5  # as many large files as the pipeline makes
 TYPES = ("copy", "reflink,hardlink,copy")

@@ -21,12 +21,12 @@ import psutil
 import torch
 
 import flmd
-from flmd import detection
-from flmd.predict import tracking, video, video_faces
-from flmd.sources.sample_camera import Head
-from flmd.sources.sample_person import draw_expression, draw_person
-from flmd.sources.sample_scene import Camera, draw_light, render
-from flmd.sources.sample_youtube import random
+from flmd.inference import detection
+from flmd.inference.video import tracking, video, video_faces
+from flmd.sources.sample.camera import Head
+from flmd.sources.sample.person import draw_expression, draw_person
+from flmd.sources.sample.scene import Camera, draw_light, render
+from flmd.sources.sample.youtube_faces import random
 from flmd.tree import open_tree
 
 SIZE, FPS = (640, 480), 25.0

@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flmd import augment_store, errors, params, provenance, scheduler
-from flmd.store import FaceStore
+from flmd import errors
+from flmd.augmentation import build
+from flmd.core import params, provenance
+from flmd.parallel import dask_cluster
+from flmd.store.face_store import FaceStore
 
 
 def main() -> None:
@@ -15,8 +18,8 @@ def main() -> None:
     source = Path("data/faces.h5")
     used = {"augment": settings.augment, "seed": settings.seed}
     # FLMD_SCHEDULER names a cluster to work on; the bytes are the same with and without.
-    with FaceStore(source) as store, scheduler.connected() as executor:
-        counts = augment_store.build(
+    with FaceStore(source) as store, dask_cluster.connected() as executor:
+        counts = build.build(
             store,
             Path("data/arrays.h5"),
             settings.augment,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flmd import convert, errors, formats, params, provenance, scheduler
-from flmd.crops import CropSettings
+from flmd import errors, formats
+from flmd.conversion import converter
+from flmd.conversion.context_crops import CropSettings
+from flmd.core import params, provenance
+from flmd.parallel import dask_cluster
 from flmd.schemes import get_scheme
-from flmd.sources.rules import rules_for
+from flmd.sources.datasets.rules import rules_for
 from flmd.tree import Limits, open_tree
 
 
@@ -28,10 +31,10 @@ def main(name: str) -> None:
     }
     with (
         open_tree(raw, limits=limits, scratch=target.parent) as tree,
-        scheduler.connected() as executor,  # FLMD_SCHEDULER; the same bytes with and without
+        dask_cluster.connected() as executor,  # FLMD_SCHEDULER; the same bytes with and without
     ):
         fmt, detection = formats.choose(tree, dataset.format)
-        account = convert.convert(
+        account = converter.convert(
             tree,
             fmt,
             detection,
@@ -39,7 +42,9 @@ def main(name: str) -> None:
             scheme=get_scheme(how.scheme),
             rules=rules_for(name),
             crop=CropSettings(how.crop_size, how.margin, how.color, how.max_megapixels * 1e6, dataset.box),
-            split=convert.SplitSettings(dataset.split, dataset.val_share, dataset.test_share, settings.seed),
+            split=converter.SplitSettings(
+                dataset.split, dataset.val_share, dataset.test_share, settings.seed
+            ),
             made_from=provenance.made_from([raw], used, stage="convert"),
             report=Path("reports/data") / f"{name}.json",
             executor=executor,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flmd import errors, params
-from flmd.sources.download import fetch
-from flmd.sources.rules import rules_for
+from flmd import errors
+from flmd.core import params
+from flmd.sources.datasets.rules import rules_for
+from flmd.sources.fetch.download import fetch
 from flmd.tree import Limits
 
 

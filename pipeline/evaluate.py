@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flmd import checkpoint, errors, params, provenance
-from flmd.evaluate_store import evaluate_store
-from flmd.store import FaceStore
+from flmd import errors
+from flmd.core import params, provenance
+from flmd.evaluation.evaluate import evaluate_store
+from flmd.models import checkpoint
+from flmd.store.face_store import FaceStore
 
 
 def main() -> None:

@@ -6,8 +6,9 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from flmd import errors, params, provenance
-from flmd.store import FaceStore, merge
+from flmd import errors
+from flmd.core import params, provenance
+from flmd.store.face_store import FaceStore, merge
 
 
 def main() -> None:

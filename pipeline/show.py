@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flmd import errors, report
+from flmd import errors
+from flmd.evaluation import report_files
 
 
 def main() -> None:
     """Read reports/ and print the table."""
-    print(report.metrics_table(*report.read(Path("reports"))))
+    print(report_files.metrics_table(*report_files.read(Path("reports"))))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flmd import arrays, distributed, errors, params, provenance, training
+from flmd import errors
+from flmd.augmentation import arrays
+from flmd.core import params, provenance
+from flmd.training import distributed, loop
 
 
 def main() -> None:
@@ -23,7 +26,7 @@ def main() -> None:
             made_from = provenance.made_from(
                 inputs, {"train": settings.train, "seed": settings.seed}, stage="train"
             )
-            result = training.fit(
+            result = loop.fit(
                 data.split("train", settings.train.datasets),
                 data.split("val", settings.train.datasets),
                 settings.train.model_copy(update=start_from),

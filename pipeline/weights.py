@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flmd import errors, params, provenance, weights
+from flmd import errors
+from flmd.core import params, provenance
+from flmd.models import weights
 
 
 def main() -> None:

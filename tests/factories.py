@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd import convert
-from flmd.crops import CropSettings
+from flmd.conversion import converter
+from flmd.conversion.context_crops import CropSettings
 from flmd.face import Face, Skipped, visibility_of
 from flmd.formats.base import Detection, Format, WriteReport
 from flmd.schemes import IBUG68, Scheme
-from flmd.sources.rules import DatasetRules
-from flmd.store import FaceStore
+from flmd.sources.datasets.rules import DatasetRules
+from flmd.store.face_store import FaceStore
 from flmd.tree import FileTree, open_tree
 
 
@@ -110,11 +110,11 @@ def convert_list(
     rules: DatasetRules | None = None,
     report: Path | None = None,
     executor: Executor | None = None,
-) -> tuple[convert.LossReport, FaceStore]:
+) -> tuple[converter.LossReport, FaceStore]:
     """Convert faces over the pictures in a folder, with small settings."""
     fmt = ListFormat(faces)
     with open_tree(folder) as tree:
-        account = convert.convert(
+        account = converter.convert(
             tree,
             fmt,
             fmt.detect(tree),
@@ -122,7 +122,7 @@ def convert_list(
             scheme=IBUG68,
             rules=rules or DatasetRules("test"),
             crop=CropSettings(size, margin, color, max_pixels, box),
-            split=convert.SplitSettings(split, val, test, 7),
+            split=converter.SplitSettings(split, val, test, 7),
             made_from={"test": True},
             report=report,
             workers=workers,

@@ -17,7 +17,8 @@ import h5py
 import numpy as np
 import pytest
 
-from flmd.cli import data, models
+from flmd.cli import flmd
+from flmd.cli import flmd_data as data
 from tests.factories import convert_list, make_face, write_picture
 
 HEAD = "<?xml version='1.0' encoding='ISO-8859-1'?>\n"
@@ -273,9 +274,9 @@ def test_unknown_network_and_missing_model(flmd_data, folder: Path, tmp_path: Pa
     text = (ROOT / "params.yaml").read_text().replace("network: xception", "network: xceptoin")
     (tmp_path / "p.yaml").write_text(text)
     arguments = ("train", folder / "s.h5", "-o", tmp_path / "run", "--params", tmp_path / "p.yaml")
-    assert "did you mean 'xception'" in flmd_data(*arguments, entry=models).one_line_error()
+    assert "did you mean 'xception'" in flmd_data(*arguments, entry=flmd).one_line_error()
     arguments = ("evaluate", folder / "s.h5", "-m", tmp_path / "none.pt", "-o", tmp_path / "e")
-    assert "none.pt" in flmd_data(*arguments, entry=models).one_line_error()
+    assert "none.pt" in flmd_data(*arguments, entry=flmd).one_line_error()
 
 
 @pytest.fixture

@@ -14,13 +14,15 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flmd import arrays, augment_store, convert, formats
-from flmd.crops import CropSettings
-from flmd.normalise import Normalisation
-from flmd.params import AugmentParams
+from flmd import formats
+from flmd.augmentation import arrays, build
+from flmd.conversion import converter
+from flmd.conversion.context_crops import CropSettings
+from flmd.core.params import AugmentParams
+from flmd.models.normalisation import Normalisation
 from flmd.schemes import IBUG68
-from flmd.sources.rules import DatasetRules
-from flmd.store import FaceStore
+from flmd.sources.datasets.rules import DatasetRules
+from flmd.store.face_store import FaceStore
 from flmd.tree import open_tree
 from tests.factories import blob_picture, centroid, write_picture
 
@@ -86,7 +88,7 @@ def test_a_blob_and_its_point_agree_from_file_to_tensor(
     with open_tree(folder) as tree:
         reader, found = formats.choose(tree)
         assert reader.name == fmt
-        convert.convert(
+        converter.convert(
             tree,
             reader,
             found,
@@ -94,12 +96,12 @@ def test_a_blob_and_its_point_agree_from_file_to_tensor(
             scheme=IBUG68,
             rules=DatasetRules("blob"),
             crop=CropSettings(160, limits.reach(), "rgb", 1e8, box),
-            split=convert.SplitSettings("keep", 0, 0, 0),
+            split=converter.SplitSettings("keep", 0, 0, 0),
             made_from={},
             workers=1,
         )
     with FaceStore(tmp_path / "faces.h5") as store:
-        augment_store.build(store, tmp_path / "a.h5", limits, seed=seed, made_from={}, workers=1)
+        build.build(store, tmp_path / "a.h5", limits, seed=seed, made_from={}, workers=1)
     normalisation = Normalisation(SIZE, 0.5, 0.5)
     with arrays.TrainingArrays(tmp_path / "a.h5") as made:
         train = made.split("train")

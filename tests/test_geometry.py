@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flmd import geometry
+from flmd.core import geometry
 
 numbers = st.floats(-500, 500)
 sides = st.floats(1, 500)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flmd import geometry, images
-from flmd.images import ImageError
+from flmd.core import geometry, images
+from flmd.core.images import ImageError
 from tests.factories import blob_picture, centroid
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from flmd import params
+from flmd.core import params
 from flmd.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[1]

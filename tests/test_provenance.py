@@ -17,13 +17,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flmd import checkpoint, h5file, provenance
-from flmd.checkpoint import ModelInfo
-from flmd.cli import data, models
+from flmd.cli import flmd, flmd_data
+from flmd.core import provenance
+from flmd.core.params import EvaluateParams
 from flmd.errors import InputError
-from flmd.normalise import Normalisation
-from flmd.params import EvaluateParams
-from flmd.records import find_record, parse_record
+from flmd.experiments.records import find_record, parse_record
+from flmd.models import checkpoint
+from flmd.models.checkpoint import ModelInfo
+from flmd.models.normalisation import Normalisation
+from flmd.store import h5file
 from tests.factories import make_face, write_picture
 
 LOCK = """schema: '2.0'
@@ -125,7 +127,7 @@ class Ask:
     def __call__(self, path: Path, *options: object) -> tuple[int, dict[str, Any]]:
         self.monkeypatch.chdir(path.parent if path.parent.is_dir() else Path.cwd())
         self.capsys.readouterr()
-        code = call(self.monkeypatch, models, "provenance", path, "--json", *options)
+        code = call(self.monkeypatch, flmd, "provenance", path, "--json", *options)
         printed = self.capsys.readouterr()
         self.err = printed.err
         return code, json.loads(printed.out) if printed.out else {}
@@ -158,7 +160,7 @@ def test_the_chain_is_printed_with_stages_digests_and_params(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(project)
-    assert call(monkeypatch, models, "provenance", "reports/metrics.json") == 0
+    assert call(monkeypatch, flmd, "provenance", "reports/metrics.json") == 0
     short = capsys.readouterr().out
     for name in ("reports/metrics.json", "data/model/best.pt", "data/stores/a.h5", "data/raw/a"):
         assert f"{name}  verified" in short
@@ -166,7 +168,7 @@ def test_the_chain_is_printed_with_stages_digests_and_params(
     for text in ("record in reports/evaluation.json", "made by train, flmd", "params seed 7, convert (1)"):
         assert text in short
     assert f"commit: {git(project, 'rev-parse', 'HEAD')} (HEAD), working tree clean" in short
-    assert call(monkeypatch, models, "provenance", "reports/metrics.json", "--params") == 0
+    assert call(monkeypatch, flmd, "provenance", "reports/metrics.json", "--params") == 0
     everything = capsys.readouterr().out
     assert "convert.crop_size: 64" in everything
     assert 'evaluate.normaliser: "inter_ocular"' in everything
@@ -356,7 +358,9 @@ def test_a_store_from_a_folder_names_the_digest_of_its_annotations(
         points = "\n".join(f"{x + 1} {y + 1}" for x, y in make_face("x.jpg").landmarks.tolist())
         (folder / f"{name}.pts").write_text(f"version: 1\nn_points: 68\n{{\n{points}\n}}\n")
     target, report = tmp_path / "s.h5", tmp_path / "loss.json"
-    assert call(monkeypatch, data, "convert", folder, target, "--images", "none", "--report", report) == 0
+    assert (
+        call(monkeypatch, flmd_data, "convert", folder, target, "--images", "none", "--report", report) == 0
+    )
     lines = "".join(f"{sha256(folder / name)}  {name}\n" for name in ("a.pts", "b.pts"))
     expected = {"faces": hashlib.sha256(lines.encode()).hexdigest()}
     found = find_record(target)

@@ -34,10 +34,12 @@ from ruamel.yaml import YAML
 from benchmarks.accuracy import cost, results
 from benchmarks.accuracy.pictures import shown
 from benchmarks.accuracy.results import Row
-from flmd import checkpoint, evaluation, metrics, recipes
 from flmd.errors import FlmdError, StoreError
-from flmd.evaluate_store import mean_shapes, predict_rows, test_faces
-from flmd.store import FaceStore
+from flmd.evaluation import measure, metrics
+from flmd.evaluation.evaluate import mean_shapes, predict_rows, test_faces
+from flmd.experiments import recipes
+from flmd.models import checkpoint
+from flmd.store.face_store import FaceStore
 
 TIMED = 200  # faces
 
@@ -269,7 +271,7 @@ def _finish(
     **made: Any,
 ) -> None:
     faces = test_faces(store, rows)
-    measured = evaluation.measure(
+    measured = measure.measure(
         faces, predicted, mean_shapes(store), store.scheme, chosen.normaliser, chosen.threshold
     )
     row = Row(

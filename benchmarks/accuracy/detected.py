@@ -18,12 +18,13 @@ import torch
 from tqdm import tqdm
 
 import flmd
-from flmd import detection, metrics
+from flmd.curation.face_source import open_faces
 from flmd.errors import FlmdError, InputError
+from flmd.evaluation import metrics
 from flmd.face import Face
-from flmd.face_source import open_faces
-from flmd.picture import open_picture
-from flmd.predict.tracking import iou
+from flmd.inference import detection
+from flmd.inference.picture import open_picture
+from flmd.inference.video.tracking import iou
 
 FAILURE = 10.0  # % of the inter-ocular distance
 COLUMNS = (

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd import geometry, images
+from flmd.core import geometry, images
 from flmd.errors import StoreError
 from flmd.schemes import Scheme
-from flmd.store import FaceStore
+from flmd.store.face_store import FaceStore
 from flmd.tree import open_tree
 
 ENLARGED = 3  # times: small crops would cost dlib accuracy, which answers in whole pixels

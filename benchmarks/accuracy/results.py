@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from flmd.errors import InputError
-from flmd.evaluation import Evaluation, TestFaces, threshold_suffix
-from flmd.store import FaceStore
+from flmd.evaluation.measure import Evaluation, TestFaces, threshold_suffix
+from flmd.store.face_store import FaceStore
 
 FILE = "results.jsonl"
 MISSING = "–"
@@ -32,7 +32,7 @@ class Row:
     ran : what was trained, in words made of the numbers used. seconds, cpu_seconds : that the training
         took; None where nothing was trained here. On a busy machine, or one that stopped the training for
         a while, only the second says how long it takes.
-    metrics : as :class:`flmd.evaluation.Evaluation` has them: fractions under dotted names.
+    metrics : as :class:`flmd.evaluation.measure.Evaluation` has them: fractions under dotted names.
     settings : likewise, what the metrics mean.
     regions : data set -> region -> NME.
     parameters, flops, bytes, latency : of one face; None where there is no such number.

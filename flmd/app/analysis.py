@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from flmd import detection
 from flmd.app.kinds import kind_of
-from flmd.detection import Detector
+from flmd.core.images import ImageError
 from flmd.errors import FlmdError, ParamsError
 from flmd.face import Face
-from flmd.images import ImageError
-from flmd.landmarker import Landmarker, load
-from flmd.picture import Picture, open_picture
+from flmd.inference import detection
+from flmd.inference.detection import Detector
+from flmd.inference.landmarker import Landmarker, load
+from flmd.inference.picture import Picture, open_picture
 from flmd.schemes import Scheme
 
 
@@ -61,7 +61,7 @@ class Analyser:
 
         Parameters
         ----------
-        name : for messages and annotations. detector : as ``flmd.detection.get`` takes it.
+        name : for messages and annotations. detector : as ``flmd.inference.detection.get`` takes it.
         max_pixels : a picture that announces more is not decoded.
 
         Raises

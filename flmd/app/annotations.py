@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flmd import formats
-from flmd.export import export
+from flmd.curation.write_annotations import export
 from flmd.face import Face
 from flmd.schemes import Scheme
 

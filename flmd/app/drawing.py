@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flmd import geometry, images
+from flmd.core import geometry, images
 from flmd.face import Face
-from flmd.picture import Picture
-from flmd.predict.drawing import POINT, DrawnFace, draw
+from flmd.inference.picture import Picture
+from flmd.inference.video.drawing import POINT, DrawnFace, draw
 
 MARGIN = 1.4  # side of a face's own picture over its box's
 

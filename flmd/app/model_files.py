@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from flmd import landmarker
+from flmd.inference import landmarker
 
 PLACES = ("data/model", "runs")
 MOST = 50

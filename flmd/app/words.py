@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 
 from flmd.app.fetch import FetchError
 from flmd.app.kinds import KINDS
+from flmd.core.images import ImageError
 from flmd.errors import FlmdError
-from flmd.images import ImageError
 
 _OF_PICTURES = {
     "image_empty": "This file is empty.",

@@ -53,7 +53,7 @@ def serve(settings: PageSettings, host: str, port: int) -> None:
         raise ParamsError("Streamlit is not installed", hint='pip install "flmd[app]"') from None
     _check_free(host, port)
     # Imported before the first visitor comes, who would wait for it: OpenCV, torch and all formats.
-    for module in ("flmd.app.page", "flmd.torch_backend"):
+    for module in ("flmd.app.page", "flmd.inference.torch_backend"):
         importlib.import_module(module)
     page = Path(app.__file__).with_name("page.py")
     options = [f"--{name}={value}" for name, value in streamlit_options(settings, host, port)]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flmd.errors import ParamsError
-from flmd.store import FaceStore
+from flmd.store.face_store import FaceStore
 
 if TYPE_CHECKING:
-    from flmd.audit import Audit
+    from flmd.curation.audit import Audit
 
 NAMED = 3
 
@@ -29,8 +29,8 @@ def audit_command(
 
     Example: flmd-data audit data/faces.h5 --html audit.html
     """
-    from flmd.audit import audit
-    from flmd.audit.page import write_page
+    from flmd.curation.audit import audit
+    from flmd.curation.audit.page import write_page
 
     if html is not None and html.is_dir():
         raise ParamsError("is a folder", where=str(html), expected="the name of a file")
@@ -51,7 +51,7 @@ def audit_command(
 
 def lines_of(found: Audit) -> Iterator[str]:
     """The findings as text: a line for each kind, and the first few of it."""
-    from flmd.audit.pairs import groups_of
+    from flmd.curation.audit.pairs import groups_of
 
     sides = ", ".join(f"{split or 'no split'} {count}" for split, count in found.splits.items())
     yield f"{found.store}: {found.faces} faces ({sides})"

@@ -42,7 +42,7 @@ def bench_command(
         raise ParamsError(f"--seconds {seconds:g}", expected="above 0, at most 3600")
     if output is not None and output.is_dir():
         raise ParamsError("is a folder", where=str(output), expected="the name of a file")
-    from flmd import bench
+    from flmd.inference import bench
 
     measured = bench.bench(
         models,

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import typer
 
-from flmd import __version__, errors
+from flmd import errors
+from flmd.core._version import __version__
 from flmd.errors import ParamsError
 
 

@@ -12,16 +12,20 @@ from typing import Annotated, Any
 
 import typer
 
-from flmd import convert, export, formats, provenance, scheduler
-from flmd.crops import CropSettings
+from flmd import formats
+from flmd.conversion import converter
+from flmd.conversion.context_crops import CropSettings
+from flmd.core import provenance
+from flmd.curation import write_annotations
+from flmd.curation.face_source import FaceSource, accepting, open_faces
+from flmd.curation.store_copy import copy_store
+from flmd.curation.write_annotations import ExportReport
+from flmd.curation.write_target import placed
 from flmd.errors import InputError, ParamsError
-from flmd.export import ExportReport
-from flmd.export_target import placed
 from flmd.face import Face, Skipped
-from flmd.face_source import FaceSource, accepting, open_faces
-from flmd.sources.rules import rules_for
-from flmd.store import FaceStore
-from flmd.store_copy import copy_store
+from flmd.parallel import dask_cluster
+from flmd.sources.datasets.rules import rules_for
+from flmd.store.face_store import FaceStore
 from flmd.tree import is_address, open_tree
 
 BOXES, SPLITS, COLORS, IMAGES, BASES = (
@@ -111,7 +115,7 @@ def convert_command(
             raise ParamsError(f"--split {split}, but SRC is a store", hint="use flmd-data split")
         if not to_store:
             wanted = _Export(target, to, images or "none", pictures, strict, overwrite, report, scratch)
-            settings = convert.SplitSettings(split, val, test, seed)
+            settings = converter.SplitSettings(split, val, test, seed)
             _to_format(faces, wanted, settings, dataset or _name(source))
             return
         how = images or "embed"
@@ -131,8 +135,8 @@ def convert_command(
                 assert faces.tree is not None
                 assert faces.format is not None
                 assert faces.detection is not None
-                with scheduler.connected(scheduler_) if how == "embed" else nullcontext(None) as executor:
-                    account = convert.convert(
+                with dask_cluster.connected(scheduler_) if how == "embed" else nullcontext(None) as executor:
+                    account = converter.convert(
                         faces.tree,
                         faces.format,
                         faces.detection,
@@ -140,7 +144,7 @@ def convert_command(
                         scheme=faces.scheme,
                         rules=rules_for(name),
                         crop=CropSettings(crop_size, margin, color, 2e8, policy),
-                        split=convert.SplitSettings(split, val, test, seed),
+                        split=converter.SplitSettings(split, val, test, seed),
                         made_from=_made_from(source, faces, used),
                         report=report,
                         workers=workers,
@@ -182,10 +186,12 @@ class _Export:
     scratch: Path | None
 
 
-def _to_format(faces: FaceSource, how: _Export, split: convert.SplitSettings, dataset: str) -> None:
+def _to_format(faces: FaceSource, how: _Export, split: converter.SplitSettings, dataset: str) -> None:
     if how.images == "embed":
         raise ParamsError("--images embed, but DST is no store", expected="copy, link or none")
-    fmt = export.target_format(how.target, how.to, {name: formats.get(name) for name in formats.names()})
+    fmt = write_annotations.target_format(
+        how.target, how.to, {name: formats.get(name) for name in formats.names()}
+    )
     if fmt.scheme is not None and fmt.scheme != faces.scheme.name:
         raise ParamsError(
             f"{fmt.name} holds {fmt.scheme}, but the faces are {faces.scheme.name}",
@@ -193,7 +199,7 @@ def _to_format(faces: FaceSource, how: _Export, split: convert.SplitSettings, da
         )
     tree = faces.pictures if how.pictures is None else open_tree(_there(how.pictures), scratch=how.scratch)
     with _resplit(faces, split, dataset, how.strict) as stream:
-        account = export.export(
+        account = write_annotations.export(
             stream,
             fmt,
             how.target,
@@ -210,7 +216,7 @@ def _to_format(faces: FaceSource, how: _Export, split: convert.SplitSettings, da
 
 @contextmanager
 def _resplit(
-    faces: FaceSource, split: convert.SplitSettings, dataset: str, strict: bool
+    faces: FaceSource, split: converter.SplitSettings, dataset: str, strict: bool
 ) -> Iterator[Iterable[Face | Skipped]]:
     """The faces, in new splits where those are asked for: they go through a store of annotations."""
     if split.policy == "keep" and not split.val:
@@ -221,7 +227,7 @@ def _resplit(
     assert faces.detection is not None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "faces.h5"
-        convert.convert(
+        converter.convert(
             faces.tree,
             faces.format,
             faces.detection,

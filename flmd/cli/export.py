@@ -10,7 +10,7 @@ import typer
 from flmd.errors import ParamsError
 
 if TYPE_CHECKING:
-    from flmd.deploy.export import Exported
+    from flmd.inference.deploy.export import Exported
 
 
 def export_command(
@@ -44,7 +44,7 @@ def export_command(
         raise ParamsError("--int8 and --calibrate STORE go together", hint="add the other one")
     if not tolerance > 0:
         raise ParamsError(f"--tolerance {tolerance:g}", expected="pixels, above 0")
-    from flmd.deploy import export
+    from flmd.inference.deploy import export
 
     if to not in export.ENDINGS:
         raise ParamsError(f"--to is {to!r}", expected=" or ".join(export.ENDINGS))

@@ -10,8 +10,8 @@ import typer
 from flmd.errors import ParamsError
 
 if TYPE_CHECKING:
-    from flmd.experiment_files import ExperimentFiles
-    from flmd.gate import Limit
+    from flmd.experiments.gate import Limit
+    from flmd.experiments.revision_files import ExperimentFiles
 
 
 def gate_command(
@@ -43,22 +43,22 @@ def gate_command(
 
     Example: flmd gate --baseline main --metric ibug300w.nme:2% --metric ibug300w.auc08:0.005
     """
-    from flmd import experiment_files, gate
+    from flmd.experiments import gate, revision_files
 
     limits = _limits(metric, max_regression)
     directions = {name: _higher(name, higher) for name in limits}
     if higher is not None and all(gate.higher_is_better(name) is not None for name in limits):
         flag = "--higher-is-better" if higher else "--lower-is-better"
         raise ParamsError(f"{flag}, but every name here says it", hint="leave it out")
-    root = experiment_files.project_root(Path.cwd())
+    root = revision_files.project_root(Path.cwd())
     path = _in_project(file, root)
-    with experiment_files.revision(root, baseline) as before:
+    with revision_files.revision(root, baseline) as before:
         old, old_missing = _metrics(before, path)
         name = before.name
     if revision is None:
-        new, new_missing = _metrics(experiment_files.WorkspaceFiles(root), path)
+        new, new_missing = _metrics(revision_files.WorkspaceFiles(root), path)
     else:
-        with experiment_files.revision(root, revision) as after:
+        with revision_files.revision(root, revision) as after:
             new, new_missing = _metrics(after, path)
             revision = after.name
     verdicts = [gate.judge(n, old, new, limit, higher=directions[n]) for n, limit in limits.items()]
@@ -70,7 +70,7 @@ def gate_command(
 
 
 def _limits(metrics: list[str], default: str) -> dict[str, Limit]:
-    from flmd.gate import Limit
+    from flmd.experiments.gate import Limit
 
     found: dict[str, Limit] = {}
     usual = Limit.parse(default)
@@ -86,7 +86,7 @@ def _limits(metrics: list[str], default: str) -> dict[str, Limit]:
 
 
 def _higher(name: str, flag: bool | None) -> bool:
-    from flmd.gate import higher_is_better
+    from flmd.experiments.gate import higher_is_better
 
     known = higher_is_better(name)
     if known is None and flag is None:
@@ -109,7 +109,7 @@ def _in_project(file: Path, root: Path) -> str:
 
 def _metrics(files: ExperimentFiles, path: str) -> tuple[dict[str, Any], list[str]]:
     """The flat metrics, none where there is no file, and a line that says so."""
-    from flmd.experiment_files import parsed
+    from flmd.experiments.revision_files import parsed
 
     data = files.read(path)
     if data is None:

@@ -15,12 +15,12 @@ import typer
 from flmd.errors import FlmdError, InputError, ParamsError
 
 if TYPE_CHECKING:
-    from flmd.detection import Detector
     from flmd.face import Face
     from flmd.formats import Format
-    from flmd.landmarker import Landmarker
-    from flmd.predict.pictures import PictureAccount
-    from flmd.predict.sources import Sources
+    from flmd.inference.detection import Detector
+    from flmd.inference.landmarker import Landmarker
+    from flmd.inference.video.pictures import PictureAccount
+    from flmd.inference.video.sources import Sources
     from flmd.schemes.mapping import SchemeMapping
 
 MODEL = Path("data/model/best.pt")
@@ -89,8 +89,9 @@ def predict_command(
     if out.exists() and not out.is_dir():
         raise ParamsError("is a file", where=str(out), expected="a folder for the results")
     import flmd
-    from flmd import detection, formats
-    from flmd.predict.sources import open_sources
+    from flmd import formats
+    from flmd.inference import detection
+    from flmd.inference.video.sources import open_sources
 
     fmt = formats.get(to)
     with open_sources(paths, without=out) as sources:
@@ -133,10 +134,10 @@ def camera_command(
     Example: flmd camera --model data/model/best.pt
     """
     import flmd
-    from flmd import detection
-    from flmd.predict.camera import open_camera, window
-    from flmd.predict.tracking import FaceTracker
-    from flmd.predict.video_faces import predict_video
+    from flmd.inference import detection
+    from flmd.inference.video.camera import open_camera, window
+    from flmd.inference.video.tracking import FaceTracker
+    from flmd.inference.video.video_faces import predict_video
 
     if out is not None and out.suffix.lower() != ".mp4":
         raise ParamsError(f"--out is {out}", expected="a name ending in .mp4")
@@ -187,8 +188,8 @@ def _pictures(
     bad: list[str],
 ) -> int:
     """The pictures of a run; returns how many faces were written."""
-    from flmd.export import export
-    from flmd.predict.pictures import PictureAccount, PictureRun
+    from flmd.curation.write_annotations import export
+    from flmd.inference.video.pictures import PictureAccount, PictureRun
 
     account = PictureAccount()
     run = PictureRun(
@@ -237,9 +238,9 @@ def _video(
     bad: list[str],
 ) -> int:
     """One video of a run; returns how many faces were written."""
-    from flmd.predict.tracking import FaceTracker
-    from flmd.predict.video import open_video
-    from flmd.predict.video_faces import predict_video
+    from flmd.inference.video.tracking import FaceTracker
+    from flmd.inference.video.video import open_video
+    from flmd.inference.video.video_faces import predict_video
 
     table = wanted.out / f"{stem}.csv"
     video = wanted.out / f"{stem}.mp4"

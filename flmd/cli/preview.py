@@ -13,14 +13,15 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from flmd import geometry, plots
-from flmd.crops import Cropped, CropSettings, crop_image
+from flmd.conversion.context_crops import Cropped, CropSettings, crop_image
+from flmd.core import geometry
+from flmd.curation.audit.usual_shape import shape_residuals, usual_shape
 from flmd.errors import InputError, StoreError
+from flmd.evaluation import plots
 from flmd.face import Face, Skipped
 from flmd.schemes import Scheme
-from flmd.shape import shape_residuals, usual_shape
-from flmd.spool import FaceSpool
-from flmd.store import FaceStore
+from flmd.store.column_buffer import FaceSpool
+from flmd.store.face_store import FaceStore
 from flmd.tree import FileTree
 
 BLOCK = 2048
@@ -43,7 +44,7 @@ def preview_command(
 
     Example: flmd-data preview data/faces.h5 -o sheet.png
     """
-    from flmd.face_source import open_faces
+    from flmd.curation.face_source import open_faces
 
     with open_faces(path, from_=from_) as source:
         if source.store is not None:

@@ -13,7 +13,7 @@ from flmd.errors import ParamsError
 from flmd.tree.names import shown
 
 if TYPE_CHECKING:
-    from flmd.lineage import Chain, Link
+    from flmd.experiments.lineage import Chain, Link
 
 
 def provenance_command(
@@ -35,7 +35,7 @@ def provenance_command(
     """
     from tqdm import tqdm
 
-    from flmd.lineage import trace
+    from flmd.experiments.lineage import trace
 
     for folder in folders or []:
         if not folder.is_dir():
@@ -54,7 +54,7 @@ def provenance_command(
 
 
 def _lines(chain: Chain, all_params: bool) -> list[str]:
-    from flmd.lineage import walk
+    from flmd.experiments.lineage import walk
 
     lines = []
     for depth, link, again in walk(chain):

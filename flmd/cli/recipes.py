@@ -22,7 +22,7 @@ def list_(folder: Folder = None) -> None:
 
     Example: flmd recipe list
     """
-    from flmd import recipes
+    from flmd.experiments import recipes
 
     where = folder or recipes.folder()
     found = [recipes.load(name, where) for name in recipes.names(where)]
@@ -38,7 +38,7 @@ def show(name: Name, folder: Folder = None) -> None:
 
     Example: flmd recipe show cnn6-youtube
     """
-    from flmd import recipes
+    from flmd.experiments import recipes
 
     typer.echo(recipes.load(name, folder or recipes.folder()).text, nl=False)
 
@@ -49,7 +49,7 @@ def apply(name: Name, params_file: ParamsFile = Path("params.yaml"), folder: Fol
 
     Example: flmd recipe apply cnn6-youtube && dvc repro
     """
-    from flmd import recipes
+    from flmd.experiments import recipes
 
     changes = recipes.apply(recipes.load(name, folder or recipes.folder()), params_file)
     for change in changes:
@@ -68,7 +68,7 @@ def queue(
 
     Example: flmd recipe queue && dvc queue start
     """
-    from flmd import recipes
+    from flmd.experiments import recipes
 
     where = folder or recipes.folder()
     wanted = [recipes.load(name, where) for name in names or recipes.names(where)]

@@ -35,12 +35,12 @@ def check(
 
     Example: flmd remote check team
     """
-    from flmd import commits, remotes
+    from flmd.experiments import dvc_remote, git
 
-    root = commits.project_root(Path.cwd())
+    root = git.project_root(Path.cwd())
     if root is None:
         raise InputError("not in a DVC project", where=str(Path.cwd()), hint="run it where dvc.yaml lies")
-    remote = remotes.Remote(root, name)
+    remote = dvc_remote.Remote(root, name)
     faults = remote.check(everything=everything)
     for fault in faults:
         typer.echo(str(fault), err=True)

@@ -22,8 +22,8 @@ def report_command(
 
     Example: flmd report --baseline main -o reports/report.html
     """
-    from flmd import report_page
-    from flmd.experiment_files import project_root
+    from flmd.experiments import report_page
+    from flmd.experiments.revision_files import project_root
 
     if out.is_dir():
         raise ParamsError("is a folder", where=str(out), expected="the name of a file")

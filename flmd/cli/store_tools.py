@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from flmd import store
 from flmd.errors import InputError, ParamsError
-from flmd.store import FaceStore
+from flmd.store import face_store
+from flmd.store.face_store import FaceStore
 
 Store = Annotated[Path, typer.Argument(metavar="STORE", help="A face store.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -24,7 +24,7 @@ def stats_command(path: Store, as_json: AsJson = False) -> None:
 
     Example: flmd-data stats data/faces.h5
     """
-    from flmd.store_stats import lines, store_stats
+    from flmd.curation.stats import lines, store_stats
 
     with FaceStore(path) as faces:
         stats = store_stats(faces)
@@ -45,8 +45,8 @@ def diff_command(
 
     Example: flmd-data diff before.h5 after.h5 --tolerance 0.5
     """
-    from flmd.face_diff import diff_faces
-    from flmd.face_source import open_faces
+    from flmd.curation.diff import diff_faces
+    from flmd.curation.face_source import open_faces
 
     if not tolerance >= 0:
         raise ParamsError(f"--tolerance {tolerance:g}", expected="0 pixels or more")
@@ -93,7 +93,7 @@ def merge_command(
         opened = [stack.enter_context(FaceStore(path)) for path in stores]
         count = sum(map(len, opened))
         with tqdm(desc="merge", total=count, unit="face", disable=None) as bar:
-            store.merge(opened, output, bar.update)
+            face_store.merge(opened, output, bar.update)
         counts = " + ".join(str(len(faces)) for faces in opened)
     typer.echo(f"{output}: {count} faces ({counts})")
 
@@ -113,7 +113,7 @@ def split_command(
 
     Example: flmd-data split data/faces.h5 --by subject --val 0.1 --test 0.2 --seed 7 -o split.h5
     """
-    from flmd.split_store import split_store
+    from flmd.curation.split_store import split_store
 
     if output is not None:
         _free(output, overwrite)

@@ -24,9 +24,9 @@ def validate_command(
 
     Example: flmd-data validate data/faces.h5
     """
-    from flmd.face_source import is_store, open_faces
-    from flmd.findings import KINDS, Findings
-    from flmd.validation import validate_faces, validate_store
+    from flmd.curation.face_source import is_store, open_faces
+    from flmd.curation.findings import KINDS, Findings
+    from flmd.curation.validate import validate_faces, validate_store
 
     for kind in allow or ():
         if not kind.isidentifier():

@@ -10,7 +10,7 @@ import typer
 from flmd.errors import InputError, ParamsError
 
 if TYPE_CHECKING:
-    from flmd.verify import Outcome
+    from flmd.experiments.reproduce import Outcome
 
 SHOWN = 12  # digits of an md5 in the table
 
@@ -44,9 +44,9 @@ def verify_command(
 
     Example: flmd verify --workers 1 --workers 4
     """
-    from flmd import commits
+    from flmd.experiments import git
 
-    root = commits.project_root(Path.cwd())
+    root = git.project_root(Path.cwd())
     if root is None:
         raise InputError("not in a DVC project", where=str(Path.cwd()), hint="run it where dvc.yaml lies")
     counts = workers or [0]
@@ -82,15 +82,15 @@ def _runs(
     small: bool,
     scratch: Path | None,
 ) -> None:
-    from flmd import commits, verify
+    from flmd.experiments import git, reproduce
 
-    changed = commits.changed_files(root)
-    head = commits.git(root, "rev-parse", "HEAD").strip()
+    changed = git.changed_files(root)
+    head = git.git(root, "rev-parse", "HEAD").strip()
     if changed:
         typer.echo(
             f"{len(changed)} changed files are not part of HEAD, and not of this: {changed[0]} ...", err=True
         )
-    reference = None if small else verify.committed_outcome(root)
+    reference = None if small else reproduce.committed_outcome(root)
     if small and len(workers) == 1:
         workers = workers * 2
     bad = 0
@@ -99,7 +99,7 @@ def _runs(
             f"{count} workers" if count else "workers by the machine"
         )
         typer.echo(f"{what}, commit {head[:SHOWN]}", err=True)
-        outcome = verify.run_again(root, workers=count, sources=sources, small=small, scratch=scratch)
+        outcome = reproduce.run_again(root, workers=count, sources=sources, small=small, scratch=scratch)
         typer.echo(what)
         if outcome.failed:
             bad += 1
@@ -119,9 +119,9 @@ def _runs(
 
 def _compared(reference: Outcome, outcome: Outcome, tolerance: float | None) -> int:
     """Print the table and every difference; how many differences count."""
-    from flmd import verify
+    from flmd.experiments import reproduce
 
-    rows = verify.compare(reference.lock, outcome.lock)
+    rows = reproduce.compare(reference.lock, outcome.lock)
     cells = [("stage", "output", "expected", "got", "equal")]
     for row in rows:
         ends = ((row.expected or "-")[:SHOWN], (row.got or "not made")[:SHOWN])
@@ -129,7 +129,7 @@ def _compared(reference: Outcome, outcome: Outcome, tolerance: float | None) -> 
     widths = [max(len(row[i]) for row in cells) for i in range(5)]
     for cell in cells:
         typer.echo("  ".join(text.ljust(width) for text, width in zip(cell, widths, strict=True)).rstrip())
-    excused = set() if tolerance is None else reference.lock.downstream(verify.DEVICE_STAGE)
+    excused = set() if tolerance is None else reference.lock.downstream(reproduce.DEVICE_STAGE)
     wrong = [row for row in rows if not row.equal and not (row.got and row.expected and row.stage in excused)]
     lines = [
         f"{row.output} (stage {row.stage}) differs: "
@@ -137,20 +137,20 @@ def _compared(reference: Outcome, outcome: Outcome, tolerance: float | None) -> 
         for row in wrong
     ]
     if tolerance is not None:
-        numbers, summary = verify.beyond(reference.metrics, outcome.metrics, tolerance)
+        numbers, summary = reproduce.beyond(reference.metrics, outcome.metrics, tolerance)
         lines += numbers
         typer.echo(f"metrics: {summary}")
     for line in lines:
         typer.echo(line, err=True)
     if lines:
-        for stage, names in verify.other_inputs(reference.lock, outcome.lock).items():
+        for stage, names in reproduce.other_inputs(reference.lock, outcome.lock).items():
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             typer.echo(f"note: dvc.lock has {stage} with other {', '.join(names[:3])}{more}", err=True)
     return len(lines)
 
 
 def _data(root: Path) -> None:
-    from flmd import verify_data
+    from flmd.experiments import verify_data
 
     changed, count = verify_data.changed_data(root)
     absent = [item for item in changed if item.what == "deleted"]

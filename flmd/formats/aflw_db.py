@@ -11,9 +11,9 @@ from itertools import groupby, islice
 from typing import Any
 from urllib.parse import quote
 
+from flmd.core.atomic import ScratchFile, default_folder
 from flmd.errors import InputError, one_line
 from flmd.tree import FileTree
-from flmd.tree.scratch import ScratchFile, default_folder
 
 MAGIC = b"SQLite format 3\0"
 FEATURES = (

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from flmd.errors import InputError
 from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Face, Skipped
+from flmd.formats.common.mat5 import HEADER, Variable, is_mat5, read_mat5
 from flmd.formats.layout import LARGEST, photo_of
-from flmd.formats.mat5 import HEADER, Variable, is_mat5, read_mat5
 from flmd.tree import FileTree
 
 POINTS = 19

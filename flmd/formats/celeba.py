@@ -27,8 +27,8 @@ from flmd.formats.celeba_files import (
     picture_folder,
 )
 from flmd.formats.celeba_writer import COORDINATES, check_scheme, write
+from flmd.formats.common.text_list import ListedPictures, first_word, lines_of, numbers
 from flmd.formats.layout import photo_of
-from flmd.formats.text_list import ListedPictures, first_word, lines_of, numbers
 from flmd.schemes import Scheme
 from flmd.tree import FileTree
 from flmd.tree.names import shown

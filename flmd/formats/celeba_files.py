@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from flmd.errors import InputError
 from flmd.formats.base import Detection
+from flmd.formats.common.text_list import first_lines, lines_of, text_files
 from flmd.formats.layout import without_unions
-from flmd.formats.text_list import first_lines, lines_of, text_files
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 

@@ -14,8 +14,8 @@ from flmd.errors import InputError
 from flmd.face import Face
 from flmd.formats.base import WriteReport
 from flmd.formats.celeba_files import BOX_HEADER, BOXES, HEADER, IDENTITY, LANDMARKS, PARTITION
+from flmd.formats.common.text_list import unlisted
 from flmd.formats.layout import photo_of, whole_or_nothing
-from flmd.formats.text_list import unlisted
 from flmd.formats.writing import check_points, count_lost, usable_box
 from flmd.schemes import Scheme
 

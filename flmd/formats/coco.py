@@ -12,12 +12,8 @@ from flmd.face import Face, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
 from flmd.formats.coco_reader import FACE_IN, CocoReader, own_word
 from flmd.formats.coco_writer import write
-from flmd.formats.json_lists import (
-    HEAD,
-    json_heads,
-    text_of,
-)
-from flmd.formats.json_stream import JsonStream, outline
+from flmd.formats.common.json_lists import HEAD, json_heads, text_of
+from flmd.formats.common.json_stream import JsonStream, outline
 from flmd.formats.layout import without_unions
 from flmd.schemes import SCHEMES, Scheme, scheme_of_count
 from flmd.tree import FileTree

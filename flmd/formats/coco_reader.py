@@ -10,8 +10,15 @@ from numpy.typing import NDArray
 
 from flmd.errors import InputError
 from flmd.face import BOX_SOURCES, SPLITS, VISIBLE, Face, Skipped
-from flmd.formats.json_lists import PicturesByPath, UnusableError, attributes_in, box_in, numbers_in, size_in
-from flmd.formats.json_stream import JsonStream
+from flmd.formats.common.json_lists import (
+    PicturesByPath,
+    UnusableError,
+    attributes_in,
+    box_in,
+    numbers_in,
+    size_in,
+)
+from flmd.formats.common.json_stream import JsonStream
 from flmd.formats.layout import photo_of, split_of
 from flmd.schemes import Scheme
 from flmd.tree import FileTree

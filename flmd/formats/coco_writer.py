@@ -13,12 +13,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core.geometry import box_of_points
 from flmd.face import Face
 from flmd.formats.base import WriteReport
-from flmd.formats.json_lists import shortest, writable_attributes
+from flmd.formats.common.json_lists import shortest, writable_attributes
 from flmd.formats.layout import photo_of, resolve, split_of
 from flmd.formats.writing import check_points, count_lost, list_files, usable_box
-from flmd.geometry import box_of_points
 from flmd.schemes import Scheme
 
 _KEEPS = ("box", "box source", "visibility", "unlabelled points", "dataset", "image size")

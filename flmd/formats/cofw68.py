@@ -15,8 +15,8 @@ from flmd.errors import InputError
 from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Face, Skipped
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
 from flmd.formats.cofw68_writer import BOXES, POINTS, write
+from flmd.formats.common.mat5 import HEADER, Variable, is_mat5, read_mat5
 from flmd.formats.layout import LARGEST, PicturesBeside, photo_of, split_of_path
-from flmd.formats.mat5 import HEADER, Variable, is_mat5, read_mat5
 from flmd.schemes import Scheme
 from flmd.tree import FileTree
 from flmd.tree.names import shown

@@ -12,9 +12,9 @@ import numpy as np
 from flmd.errors import InputError
 from flmd.face import HIDDEN, Face
 from flmd.formats.base import WriteReport
-from flmd.formats.inner_pictures import count_picture_name
+from flmd.formats.common.inner_pictures import count_picture_name
+from flmd.formats.common.mat5 import mat5_bytes
 from flmd.formats.layout import photo_of, whole_or_nothing
-from flmd.formats.mat5 import mat5_bytes
 from flmd.formats.writing import check_points, count_lost, usable_box
 from flmd.schemes import Scheme
 

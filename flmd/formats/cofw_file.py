@@ -13,9 +13,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core.images import ImageError
 from flmd.errors import InputError, one_line
-from flmd.formats.inner_pictures import InnerPictures, png
-from flmd.images import ImageError
+from flmd.formats.common.inner_pictures import InnerPictures, png
 from flmd.tree import FileTree
 
 USERBLOCK = 512

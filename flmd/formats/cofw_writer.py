@@ -13,12 +13,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd import images
+from flmd.core import images
 from flmd.errors import InputError
 from flmd.face import HIDDEN, Face
 from flmd.formats.base import WriteReport
 from flmd.formats.cofw_file import SETS, USERBLOCK, picture_of
-from flmd.formats.inner_pictures import count_picture_name
+from flmd.formats.common.inner_pictures import count_picture_name
 from flmd.formats.layout import photo_of, whole_or_nothing
 from flmd.formats.writing import check_points, count_lost, is_file_target, usable_box
 from flmd.schemes import Scheme

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from flmd.errors import InputError
 from flmd.face import BOX_SOURCES, NOT_LABELLED, VISIBLE, Attribute, Face, Skipped
+from flmd.formats.common.picture_sizes import PictureSizes
 from flmd.formats.csv_map import Column, CsvMap
 from flmd.formats.layout import LARGEST, SPLIT_WORDS, number_in, photo_of, resolve, split_of_path
-from flmd.formats.picture_sizes import PictureSizes
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 

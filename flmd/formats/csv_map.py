@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from flmd.errors import InputError, ParamsError
-from flmd.formats.yaml_file import read_yaml, validation_error
+from flmd.formats.common.yaml_file import read_yaml, validation_error
 from flmd.schemes import get_scheme, scheme_of_count
 from flmd.schemes.base import MOST_POINTS
 from flmd.tree import FileTree

@@ -11,11 +11,11 @@ from typing import Any, BinaryIO
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
+from flmd.formats.common.xml_stream import LARGEST_KEPT, XmlStream
 from flmd.formats.cvat_boxes import join_boxes
 from flmd.formats.cvat_shapes import Labels, ShapesOfImage, scheme_of_shapes
 from flmd.formats.cvat_writer import write
 from flmd.formats.layout import SPLIT_WORDS, photo_of, resolve, split_of, without_unions
-from flmd.formats.xml_stream import LARGEST_KEPT, XmlStream
 from flmd.schemes import Scheme
 from flmd.tree import FileTree
 from flmd.tree.names import shown

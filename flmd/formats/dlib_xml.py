@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from flmd.errors import InputError
 from flmd.face import NOT_LABELLED, VISIBLE, Attribute, Face, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
+from flmd.formats.common.xml_stream import LARGEST_KEPT, XmlStream
 from flmd.formats.dlib_xml_lists import REQUIRED, find_lists
 from flmd.formats.dlib_xml_writer import FLAGS, NUMBERS, write
 from flmd.formats.layout import LARGEST, number_in, photo_of, resolve, split_of
-from flmd.formats.xml_stream import LARGEST_KEPT, XmlStream
 from flmd.schemes import Scheme, scheme_of_count
 from flmd.schemes.base import MOST_POINTS, USUAL
 from flmd.tree import FileTree

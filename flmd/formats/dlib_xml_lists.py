@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from flmd.errors import InputError
 from flmd.formats.base import Detection
+from flmd.formats.common.xml_stream import XmlStream
 from flmd.formats.layout import without_unions
-from flmd.formats.xml_stream import XmlStream
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd import geometry
+from flmd.core import geometry
 from flmd.errors import InputError
 from flmd.face import Attribute, Face
 from flmd.formats.base import WriteReport

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core.images import ImageError
 from flmd.errors import InputError
-from flmd.formats.inner_pictures import InnerPictures, png
-from flmd.images import ImageError
+from flmd.formats.common.inner_pictures import InnerPictures, png
 from flmd.schemes.kaggle import KAGGLE15
 from flmd.tree import FileTree
 

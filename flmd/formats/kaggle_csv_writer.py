@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd import geometry, images
+from flmd.core import geometry, images
 from flmd.errors import InputError
 from flmd.face import Face
 from flmd.formats.base import WriteReport
-from flmd.formats.inner_pictures import count_picture_name
+from flmd.formats.common.inner_pictures import count_picture_name
 from flmd.formats.kaggle_csv_rows import COLUMNS, SIDE, picture_of
 from flmd.formats.layout import photo_of
 from flmd.formats.writing import check_points, count_lost, list_files, number_text, usable_box

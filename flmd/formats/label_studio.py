@@ -14,8 +14,16 @@ from numpy.typing import NDArray
 from flmd.errors import InputError
 from flmd.face import Face, Skipped, visibility_of
 from flmd.formats.base import Detection, Format, WriteReport
-from flmd.formats.json_lists import HEAD, UnusableError, box_in, json_heads, numbers_in, size_in, text_of
-from flmd.formats.json_stream import JsonStream
+from flmd.formats.common.json_lists import (
+    HEAD,
+    UnusableError,
+    box_in,
+    json_heads,
+    numbers_in,
+    size_in,
+    text_of,
+)
+from flmd.formats.common.json_stream import JsonStream
 from flmd.formats.label_studio_pictures import PicturesByUrl
 from flmd.formats.label_studio_writer import write
 from flmd.formats.layout import photo_of, split_of, without_unions

@@ -7,7 +7,7 @@ import re
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from flmd.formats.json_lists import PicturesByPath
+from flmd.formats.common.json_lists import PicturesByPath
 from flmd.formats.layout import PICTURE_ENDINGS, resolve
 from flmd.tree import FileTree
 

@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 import numpy as np
 
+from flmd.core.geometry import box_of_points
 from flmd.face import Face
 from flmd.formats.base import WriteReport
 from flmd.formats.layout import photo_of, resolve
 from flmd.formats.writing import check_points, count_lost, list_files, usable_box
-from flmd.geometry import box_of_points
 from flmd.schemes import Scheme
 
 _LOCAL = "/data/local-files/?d="

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from flmd.errors import InputError
 from flmd.face import Face, Skipped, visibility_of
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
+from flmd.formats.common.text_list import PROBED_FILES, first_lines, first_word, numbers, unlisted
 from flmd.formats.layout import (
     FURTHER_FACE,
     PicturesBeside,
@@ -22,7 +23,6 @@ from flmd.formats.layout import (
     whole_or_nothing,
 )
 from flmd.formats.pts import write_file
-from flmd.formats.text_list import PROBED_FILES, first_lines, first_word, numbers, unlisted
 from flmd.formats.writing import SidecarNames, check_points, count_lost, number_text
 from flmd.schemes import Scheme, scheme_of_count
 from flmd.schemes.base import MOST_POINTS

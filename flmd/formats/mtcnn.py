@@ -12,6 +12,15 @@ from numpy.typing import NDArray
 from flmd.errors import InputError
 from flmd.face import Attribute, Face, Skipped, visibility_of
 from flmd.formats.base import Detection, Format, WriteReport
+from flmd.formats.common.text_list import (
+    ListedPictures,
+    box_of_corners,
+    corner_texts,
+    first_word,
+    lines_of,
+    numbers,
+    unlisted,
+)
 from flmd.formats.layout import photo_of, split_of
 from flmd.formats.mtcnn_lists import (
     COLUMNS,
@@ -22,15 +31,6 @@ from flmd.formats.mtcnn_lists import (
     cells_of,
     find_lists,
     kind_of,
-)
-from flmd.formats.text_list import (
-    ListedPictures,
-    box_of_corners,
-    corner_texts,
-    first_word,
-    lines_of,
-    numbers,
-    unlisted,
 )
 from flmd.formats.writing import check_points, count_lost, list_files, number_text
 from flmd.schemes import Scheme

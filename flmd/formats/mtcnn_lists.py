@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.formats.base import Detection
+from flmd.formats.common.text_list import first_lines, numbers, text_files
 from flmd.formats.layout import PICTURE_ENDINGS, without_unions
-from flmd.formats.text_list import first_lines, numbers, text_files
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 

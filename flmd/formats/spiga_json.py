@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from flmd.errors import InputError
 from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Attribute, Face, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
-from flmd.formats.json_lists import (
+from flmd.formats.common.json_lists import (
     PicturesByPath,
     UnusableError,
     box_in,
@@ -22,7 +22,7 @@ from flmd.formats.json_lists import (
     points_in,
     shortest,
 )
-from flmd.formats.json_stream import JsonStream, outline
+from flmd.formats.common.json_stream import JsonStream, outline
 from flmd.formats.layout import photo_of, resolve, split_of, without_unions
 from flmd.formats.writing import check_points, count_lost, list_files, usable_box
 from flmd.schemes import Scheme, scheme_of_count

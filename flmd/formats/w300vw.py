@@ -80,7 +80,7 @@ class W300Vw(Format):
 
     def pictures(self, tree: FileTree) -> FileTree:
         """The tree with every annotated frame as a picture; videos are opened when frames are read."""
-        from flmd.formats.video_frames import VideoFrames
+        from flmd.formats.common.video_frames import VideoFrames
 
         found = ((name, _frame_of(tree, name)) for name in pts_names(tree))
         return VideoFrames(tree, {_picture(name): frame for name, frame in found if frame})

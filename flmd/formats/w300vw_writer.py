@@ -142,7 +142,7 @@ class _Videos:
         return self._folder / f".part.{os.getpid()}.tmp.avi"
 
     def _decode(self, image: str) -> NDArray[np.uint8]:
-        from flmd import images
+        from flmd.core import images
 
         try:
             data = self._pictures.read(image)

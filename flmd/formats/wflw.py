@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from flmd.errors import InputError
 from flmd.face import Attribute, Face, Skipped, visibility_of
 from flmd.formats.base import Detection, Format, WriteReport
-from flmd.formats.layout import photo_of, split_of
-from flmd.formats.text_list import (
+from flmd.formats.common.text_list import (
     ListedPictures,
     box_of_corners,
     corner_texts,
@@ -22,6 +21,7 @@ from flmd.formats.text_list import (
     numbers,
     unlisted,
 )
+from flmd.formats.layout import photo_of, split_of
 from flmd.formats.wflw_lists import (
     BESIDE_POINTS,
     COORDINATES,

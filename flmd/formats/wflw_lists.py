@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 
 from flmd.formats.base import Detection
+from flmd.formats.common.text_list import first_lines, numbers, text_files
 from flmd.formats.layout import split_of, without_unions
-from flmd.formats.text_list import first_lines, numbers, text_files
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from flmd.errors import InputError, ParamsError
 from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Attribute, Face, Skipped
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
+from flmd.formats.common.picture_sizes import PictureSizes
 from flmd.formats.layout import LARGEST, number_in, photo_of
-from flmd.formats.picture_sizes import PictureSizes
 from flmd.formats.yolo_pose_layout import (
     Labels,
     PoseYaml,

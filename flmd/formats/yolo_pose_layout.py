@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flmd.errors import InputError
+from flmd.formats.common.yaml_file import read_yaml
 from flmd.formats.layout import PICTURE_ENDINGS, SPLIT_WORDS, number_in, resolve, split_of_path
-from flmd.formats.yaml_file import read_yaml
 from flmd.schemes.base import MOST_POINTS
 from flmd.tree import FileTree
 

@@ -12,7 +12,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd import geometry
+from flmd.core import geometry
 from flmd.errors import InputError
 from flmd.face import Face
 from flmd.formats.base import WriteReport

@@ -2,7 +2,7 @@
 
 A network is an ``nn.Module`` whose constructor takes keyword-only arguments: ``points``, ``channels``
 and ``input_size`` and its own options, all with the recipe's defaults. It maps (B, C, S, S) float32
-normalised pixels to (B, K, 2) float32 normalised coordinates (:mod:`flmd.normalise` maps both ways).
+normalised pixels to (B, K, 2) float32 normalised coordinates (``normalisation`` maps both ways).
 One that also has a ``distributions`` method can be trained with the losses of ``losses.OF_DISTRIBUTIONS``.
 A new one is a new file and a line in ``NETWORKS``.
 """
@@ -12,8 +12,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from flmd import options as _options
 from flmd.errors import ParamsError
+from flmd.models import options as _options
 
 if TYPE_CHECKING:
     from torch import nn

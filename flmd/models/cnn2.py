@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from flmd.models.input_size import side_after
-from flmd.options import Count, Share
+from flmd.models.options import Count, Share
 
 KERNELS = (5, 3)
 

@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from flmd.models.input_size import side_after
+from flmd.models.options import Count, Share
 from flmd.models.regression_head import regression_head
-from flmd.options import Count, Share
 
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 CONV_DROPOUT = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35)

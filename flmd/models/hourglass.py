@@ -11,7 +11,7 @@ training faces):
   sub-pixel at a quarter of the input's side. SimCC (Li et al., ECCV 2022) and PIP (Jin, Liao and Shao, IJCV
   2021: one small map a point, and offsets) are cheaper heads, made for speed; SimCC keeps the two marginals
   of a map, and the loss below wants the covariance that they lack.
-- *STAR* (``flmd.losses.star``) spends the error along the direction in which annotators disagree, a
+- *STAR* (``flmd.training.losses.star``) spends the error along the direction in which annotators disagree, a
   contour's, on what can be known. Adaptive wing (Wang, Bo and Fuxin, ICCV 2019) shapes whole maps to drawn
   Gaussians, whose width is one more thing to choose and which are read by an arg-max.
 
@@ -33,7 +33,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from flmd.options import Count
+from flmd.models.options import Count
 
 MAP_STRIDE = 4  # input pixels to a pixel of a heat map
 DEPTH = 4  # halvings inside an hourglass
@@ -100,7 +100,7 @@ class Hourglass(nn.Module):
     """(B, C, S, S) float32 -> (B, K, 2) float32. 12,922,576 parameters at the defaults.
 
     The coordinates' middle is 0 and their sides -0.5 and 0.5: points_offset 0.5 and points_scale 1 in
-    :mod:`flmd.normalise`.
+    :mod:`flmd.models.normalisation`.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class Hourglass(nn.Module):
         return self.distributions(x)[-1, ..., :2]
 
     def distributions(self, x: Tensor) -> Tensor:
-        """What a loss of distributions looks at (``flmd.losses.OF_DISTRIBUTIONS``).
+        """What a loss of distributions looks at (``flmd.training.losses.OF_DISTRIBUTIONS``).
 
         Returns
         -------

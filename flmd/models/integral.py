@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from flmd.options import Count
+from flmd.models.options import Count
 
 Blocks = Annotated[int, Field(ge=0)]
 STRIDE = 16  # input pixels to a pixel of the deepest map

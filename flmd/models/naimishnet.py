@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from flmd.models.input_size import side_after
-from flmd.options import Count, Share
+from flmd.models.options import Count, Share
 
 WIDTHS = (32, 64, 128, 256)
 KERNELS = (4, 3, 2, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from flmd.options import Share
+from flmd.models.options import Share
 
 HIDDEN = (512, 256)
 

@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import nn
 from torchvision.models import WeightsEnum
 
+from flmd.models.options import Count, Share
 from flmd.models.pretrained import load_pretrained
 from flmd.models.torchvision_features import TorchvisionFeatures
-from flmd.options import Count, Share
 
 
 class ResNet152(TorchvisionFeatures):

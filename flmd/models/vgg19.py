@@ -8,9 +8,9 @@ import torchvision
 from pydantic import Field
 from torchvision.models import WeightsEnum
 
+from flmd.models.options import Count, Share
 from flmd.models.pretrained import load_pretrained
 from flmd.models.torchvision_features import TorchvisionFeatures
-from flmd.options import Count, Share
 
 
 class Vgg19(TorchvisionFeatures):

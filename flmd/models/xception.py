@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from flmd.options import Count, Share
+from flmd.models.options import Count, Share
 
 SLOPE = 0.2
 

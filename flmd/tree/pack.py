@@ -8,11 +8,11 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
+from flmd.core.atomic import ScratchFile
 from flmd.errors import InputError
 from flmd.tree.base import DEFAULT_LIMITS, Limits
 from flmd.tree.folder import PathTree, open_folder
 from flmd.tree.names import shown
-from flmd.tree.scratch import ScratchFile
 
 
 def pack_folder(folder: Path, target: Path, *, limits: Limits = DEFAULT_LIMITS) -> None:

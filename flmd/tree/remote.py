@@ -11,10 +11,10 @@ from typing import Any, BinaryIO, TypeVar
 
 from tqdm import tqdm
 
+from flmd.core.atomic import ScratchFile, default_folder
 from flmd.errors import InputError, one_line
 from flmd.tree.base import FileTree, Limits, clip
 from flmd.tree.names import is_junk, member_name, shown
-from flmd.tree.scratch import ScratchFile, default_folder
 
 T = TypeVar("T")
 CHUNK = 1 << 20

@@ -14,11 +14,11 @@ from typing import BinaryIO, Protocol
 
 from tqdm import tqdm
 
+from flmd.core.atomic import ScratchFile, default_folder
 from flmd.errors import InputError, one_line
 from flmd.tree.base import FileTree, Limits, clip
 from flmd.tree.handle import HeaderView, Region, SharedFile
 from flmd.tree.names import is_junk, member_name, refuse, shown
-from flmd.tree.scratch import ScratchFile, default_folder
 
 BLOCK = 512
 MAX_HEADER = 1 << 20  # bytes of one pax or long-name header; real ones have hundreds

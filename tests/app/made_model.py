@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from flmd.checkpoint import ModelInfo, save_model, weights_of
-from flmd.normalise import Normalisation
-from flmd.params import AugmentParams
+from flmd.core.params import AugmentParams
+from flmd.models.checkpoint import ModelInfo, save_model, weights_of
+from flmd.models.normalisation import Normalisation
 from flmd.schemes import CELEBA5
 
 # Of the crop, whose middle is (0, 0) and whose sides are 1: eyes, nose, corners of the mouth.

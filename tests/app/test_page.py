@@ -17,8 +17,8 @@ import flmd
 from benchmarks import four_ways
 from benchmarks.agreement import compared
 from flmd.app.settings import PageSettings
-from flmd.predict.drawing import POINT
-from flmd.sources import sample_ibug300w
+from flmd.inference.video.drawing import POINT
+from flmd.sources.sample import ibug300w
 from tests.app.made_model import make_model
 from tests.app.page_driver import PATIENCE, Page, page_served
 from tests.app.picture_server import PictureServer, body, picture_server, silent
@@ -35,9 +35,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def two_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A drawn picture with two faces, both of which Haar's cascade finds."""
-    planned = [p for p in sample_ibug300w.plan(24, 0) if p.heads == 2 and p.test]
+    planned = [p for p in ibug300w.plan(24, 0) if p.heads == 2 and p.test]
     path = tmp_path_factory.mktemp("pictures") / "two faces.jpg"
-    path.write_bytes(sample_ibug300w.draw(0, planned[0])[0].jpeg)
+    path.write_bytes(ibug300w.draw(0, planned[0])[0].jpeg)
     return path
 
 
@@ -111,7 +111,7 @@ def test_points_appear_at_their_places_and_go_home(
     opened.faces(2)
     truth = expected(model, two_faces)
     # On the screen, whatever size the picture has there.
-    width, height = flmd.picture.open_picture(two_faces).size
+    width, height = flmd.inference.picture.open_picture(two_faces).size
     pixels, (left, top, shown_width, shown_height) = opened.picture_on_screen("[data-testid=stImage] img")
     scale = np.array([shown_width / width, shown_height / height])
     places = (truth.reshape(-1, 2) + 0.5) * scale - 0.5 + [left, top]
@@ -269,7 +269,7 @@ def test_real_faces_are_where_the_library_finds_them(
 
 def test_four_ways_give_the_same_points(page: Page, model: Path, two_faces: Path, tmp_path: Path) -> None:
     """What ``python -m benchmarks.agreement`` does with fifty real pictures."""
-    rgb = flmd.picture.open_picture(two_faces).pixels
+    rgb = flmd.inference.picture.open_picture(two_faces).pixels
     bgr = np.ascontiguousarray(rgb[:, :, ::-1])
     large = cv2.resize(bgr, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
     lossy = [cv2.IMWRITE_JPEG_QUALITY, 60]

@@ -24,13 +24,13 @@ from flmd.app.model_files import model_files
 from flmd.app.settings import PageSettings
 from flmd.app.words import file_name, plain, sentence
 from flmd.cli import app as app_command
-from flmd.cli import models
+from flmd.cli import flmd
+from flmd.core.images import ImageError
+from flmd.curation.face_source import open_faces
 from flmd.errors import ParamsError
 from flmd.face import Face, visibility_of
-from flmd.face_source import open_faces
-from flmd.images import ImageError
-from flmd.picture import Picture
-from flmd.predict.drawing import POINT
+from flmd.inference.picture import Picture
+from flmd.inference.video.drawing import POINT
 from flmd.schemes import CELEBA5, IBUG68, Scheme
 from tests.app.made_model import make_model
 from tests.factories import blob_picture, centroid
@@ -215,7 +215,7 @@ def test_the_command_hands_its_options_on(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(app_command, "serve", lambda *given: served.append(given))
     monkeypatch.setattr(sys, "argv", ["flmd", "app", "-m", str(model), "--port", "8600", "--allow-private"])
     with pytest.raises(SystemExit) as ended:
-        models.main()
+        flmd.main()
     assert not ended.value.code
     [(settings, host, port)] = served
     assert (host, port) == ("127.0.0.1", 8600)
@@ -234,7 +234,7 @@ def test_the_command_says_what_is_wrong(
     ):
         monkeypatch.setattr(sys, "argv", ["flmd", "app", *arguments])
         with pytest.raises(SystemExit) as ended:
-            models.main()
+            flmd.main()
         assert ended.value.code == 2
         assert words in capsys.readouterr().err
 

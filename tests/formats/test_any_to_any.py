@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from flmd import formats
+from flmd.curation.face_source import open_faces
+from flmd.curation.write_annotations import export
 from flmd.errors import ParamsError
-from flmd.export import export
 from flmd.face import Face
-from flmd.face_source import open_faces
 from flmd.schemes import get_scheme
 from flmd.schemes.mapping import available
 from tests.fuzzing import drawn_faces

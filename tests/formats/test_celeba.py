@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flmd.errors import InputError
 from flmd.formats.celeba import CelebA
-from flmd.formats.text_list import unlisted
+from flmd.formats.common.text_list import unlisted
 from flmd.schemes import get_scheme
 from flmd.tree import open_tree
 from tests.formats.random_faces import image_names, make_face, points, same_points

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flmd import images
+from flmd.core import images
 from flmd.errors import FlmdError, InputError
 from flmd.face import Face, Skipped
 from flmd.formats.cofw import Cofw

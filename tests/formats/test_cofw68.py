@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from flmd.errors import FlmdError, InputError
 from flmd.face import Face, Skipped
 from flmd.formats.cofw68 import Cofw68
-from flmd.formats.mat5 import mat5_bytes, read_mat5
+from flmd.formats.common.mat5 import mat5_bytes, read_mat5
 from flmd.schemes import get_scheme
 from flmd.tree import open_tree
 from tests.formats.random_faces import make_face, points

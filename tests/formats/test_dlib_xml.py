@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from flmd.errors import FlmdError, InputError
 from flmd.face import Face, Skipped
+from flmd.formats.common.xml_stream import CHUNK, LARGEST_KEPT, XmlStream
 from flmd.formats.dlib_xml import DlibXml
 from flmd.formats.layout import resolve, split_of
-from flmd.formats.xml_stream import CHUNK, LARGEST_KEPT, XmlStream
 from flmd.schemes import IBUG68, get_scheme
 from flmd.tree import open_tree
 from tests.formats.random_faces import image_names, make_face, points, same_points

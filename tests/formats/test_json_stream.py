@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flmd.errors import InputError
-from flmd.formats import json_stream
-from flmd.formats.json_stream import JsonStream, outline
+from flmd.formats.common import json_stream
+from flmd.formats.common.json_stream import JsonStream, outline
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -18,9 +18,9 @@ from hypothesis.extra import numpy as hnp
 
 from flmd.errors import FlmdError, InputError
 from flmd.face import Face
+from flmd.formats.common.yaml_file import read_yaml
 from flmd.formats.dlib_xml import DlibXml
 from flmd.formats.mapped_csv import MappedCsv
-from flmd.formats.yaml_file import read_yaml
 from flmd.schemes import IBUG68, get_scheme
 from flmd.tree import open_tree
 from tests.formats.random_faces import image_names, make_face, points, same_points

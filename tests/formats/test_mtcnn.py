@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from flmd.errors import InputError
+from flmd.formats.common.text_list import unlisted
 from flmd.formats.mtcnn import Mtcnn
-from flmd.formats.text_list import unlisted
 from flmd.schemes import get_scheme
 from flmd.tree import open_tree
 from tests.formats.random_faces import image_names, make_face, same_points

@@ -17,14 +17,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flmd import formats, images
-from flmd.crops import CropSettings, crop_image
+from flmd import formats
+from flmd.conversion.context_crops import CropSettings, crop_image
+from flmd.core import images
 from flmd.errors import FlmdError, InputError
 from flmd.face import Face, Skipped
 from flmd.formats import Certainty
-from flmd.formats import video_frames as video_module
+from flmd.formats.common import video_frames as video_module
+from flmd.formats.common.video_frames import png_of
 from flmd.formats.pts import Pts
-from flmd.formats.video_frames import png_of
 from flmd.formats.w300vw import W300Vw
 from flmd.schemes import get_scheme
 from flmd.tree import FileTree, open_tree

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flmd.errors import InputError
-from flmd.formats.text_list import unlisted
+from flmd.formats.common.text_list import unlisted
 from flmd.formats.wflw import Wflw
 from flmd.schemes import get_scheme
 from flmd.tree import open_tree

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from ruamel.yaml import YAML
 
+from flmd.core.images import probe
 from flmd.errors import FlmdError, InputError
 from flmd.face import Face
 from flmd.formats import Certainty
 from flmd.formats.dlib_xml import DlibXml
 from flmd.formats.yolo_pose import YoloPose
-from flmd.images import probe
 from flmd.schemes import IBUG68, get_scheme
 from flmd.tree import open_tree
 from flmd.tree.names import is_junk

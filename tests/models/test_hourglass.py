@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from flmd import losses, models
+from flmd import models
 from flmd.models.hourglass import Hourglass, OneHourglass, moments
+from flmd.training import losses
 
 SIDE = 64
 

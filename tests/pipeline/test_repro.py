@@ -85,7 +85,7 @@ def test_official_data_needs_the_licence_accepted(tmp_path: Path) -> None:
 def test_a_metric_leads_back_to_the_raw_archives_and_the_commit(done: Project) -> None:
     done.run("git", "add", "-A")
     done.run("git", "commit", "-q", "-m", "baseline")
-    code = "from flmd.cli.models import main; main()"
+    code = "from flmd.cli.flmd import main; main()"
     told = done.run(sys.executable, "-c", code, "provenance", "reports/metrics.json", "--json")
     chain = json.loads(told.stdout)
     names = [link["name"] for link in chain["links"]]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from flmd import verify
 from flmd.cli.verify import _source
-from flmd.dvc_lock import Lock, LockedStage, parse_lock
 from flmd.errors import InputError, ParamsError
+from flmd.experiments import reproduce as verify
+from flmd.experiments.dvc_lock import Lock, LockedStage, parse_lock
 
 DVC_YAML = """stages:
   cut:
@@ -84,7 +84,7 @@ class Toy:
 
     def verify(self, *options: str) -> subprocess.CompletedProcess[str]:
         return self(
-            sys.executable, "-c", "from flmd.cli.models import main; main()", "verify", *options, check=False
+            sys.executable, "-c", "from flmd.cli.flmd import main; main()", "verify", *options, check=False
         )
 
     def commit(self) -> None:

@@ -24,8 +24,8 @@ import pytest
 
 import flmd
 from flmd.errors import InputError, SourceError
-from flmd.sources.download import Fetched, fetch, public_address
-from flmd.sources.manifest import Known, Manifest, Official, load_manifest, save_manifest
+from flmd.sources.fetch.download import Fetched, fetch, public_address
+from flmd.sources.fetch.manifest import Known, Manifest, Official, load_manifest, save_manifest
 from flmd.tree import Limits, open_tree
 
 
@@ -298,7 +298,7 @@ def test_waits_grow_and_heed_the_server_within_reason(
     server: Server, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr("flmd.sources.partial.time.sleep", waits.append)
+    monkeypatch.setattr("flmd.sources.fetch.partial.time.sleep", waits.append)
     later = formatdate(time.time() + 30, usegmt=True)
     server.answers = [
         Answer(status=503, headers={"Retry-After": value}) for value in ("", "7", "86400", later, "soon")
@@ -351,7 +351,7 @@ def test_nobody_listens(place: Place) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from flmd.sources.download import fetch
+from flmd.sources.fetch.download import fetch
 url, target, manifest = sys.argv[1:]
 print(fetch(url, Path(target), manifest=Path(manifest), accept_license=False).sha256)
 """
@@ -445,7 +445,9 @@ def test_endless_bodies_are_cut_off(server: Server, place: Place, chunked: bool)
 def test_a_full_disk_is_told_before_the_download(
     server: Server, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flmd.sources.http.shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000}))
+    monkeypatch.setattr(
+        "flmd.sources.fetch.http.shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})
+    )
     with pytest.raises(SourceError, match=f"{len(BODY)} bytes are still to come and the disk has 1000 left"):
         place.fetch(server.url)
     assert place.files == []

@@ -9,7 +9,7 @@ import pytest
 
 import flmd
 from flmd.errors import SourceError
-from flmd.sources.manifest import Known, Manifest, Official, load_manifest, record, save_manifest
+from flmd.sources.fetch.manifest import Known, Manifest, Official, load_manifest, record, save_manifest
 
 URL = "http://example.org/faces.tar.gz"
 SHA = "0123456789abcdef" * 4

@@ -6,7 +6,7 @@ import pytest
 
 from flmd.errors import ParamsError, SourceError
 from flmd.face import Face, Skipped
-from flmd.sources.rules import rules_for
+from flmd.sources.datasets.rules import rules_for
 from tests.factories import make_face
 
 

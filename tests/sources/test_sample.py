@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from flmd.errors import ParamsError
-from flmd.face3d import estimate_pose
 from flmd.schemes import IBUG68
-from flmd.sources import sample_ibug300w
-from flmd.sources.sample import make_ibug300w, make_youtube_faces
-from flmd.sources.sample_camera import FINE, Head, Light
-from flmd.sources.sample_face import draw_head
-from flmd.sources.sample_head import chart, mirrored_anchors
-from flmd.sources.sample_person import Expression, draw_expression, draw_person
+from flmd.schemes.head_pose import estimate_pose
+from flmd.sources.sample import ibug300w
+from flmd.sources.sample.archive import make_ibug300w, make_youtube_faces
+from flmd.sources.sample.camera import FINE, Head, Light
+from flmd.sources.sample.face import draw_head
+from flmd.sources.sample.head import chart, mirrored_anchors
+from flmd.sources.sample.person import Expression, draw_expression, draw_person
 
 TOP = "ibug_300W_large_face_landmark_dataset"
 REST = Expression(0.0, 0.0, 0.0, (0.0, 0.0), 0.0, (0.0, 0.0))
@@ -198,16 +198,16 @@ def test_youtube_frames_of_one_video_differ_a_little_and_share_a_size(youtube):
 
 
 def test_youtube_default_has_people_enough_and_points_outside(tmp_path):
-    from flmd.sources import sample_youtube
+    from flmd.sources.sample import youtube_faces
 
-    frames = sample_youtube.plan(600, 0)
+    frames = youtube_faces.plan(600, 0)
     assert len({frame.person for frame in frames}) >= 60
     assert len({frame.name.rsplit("_", 1)[0] for frame in frames}) == len({frame.person for frame in frames})
     keys = [(frame.split, frame.name) for frame in frames]
     assert len(set(keys)) == len(keys)
     outside = 0
     for frame in frames[:150:3]:
-        drawn = sample_youtube.draw(0, frame)
+        drawn = youtube_faces.draw(0, frame)
         height, width = pixels(drawn.png).shape[:2]
         outside += bool((drawn.points < 0).any() or (drawn.points >= (width, height)).any())
     assert 0 < outside < 15
@@ -311,7 +311,8 @@ def test_bytes_depend_on_the_seed_and_not_on_the_workers(make, tmp_path):
 
 
 def test_bytes_are_the_same_in_another_process(ibug, tmp_path):
-    code = "import sys; from pathlib import Path; from flmd.sources.sample import make_ibug300w as make; "
+    code = "import sys; from pathlib import Path; "
+    code += "from flmd.sources.sample.archive import make_ibug300w as make; "
     code += "make(Path(sys.argv[1]), faces=24, seed=1, workers=1)"
     subprocess.run([sys.executable, "-c", code, tmp_path / "a"], check=True)
     make_ibug300w(tmp_path / "b", faces=24, seed=1, workers=1)
@@ -322,7 +323,7 @@ def test_a_failure_leaves_no_file_behind(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("stop")
 
-    monkeypatch.setattr(sample_ibug300w, "write", fail)
+    monkeypatch.setattr(ibug300w, "write", fail)
     with pytest.raises(RuntimeError, match="stop"):
         make_ibug300w(tmp_path / "x.tar.gz", faces=24, workers=1)
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,1 @@
+"""A face store to crops at network size: one matrix, one resampling, landmarks carried along."""

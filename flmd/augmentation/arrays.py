@@ -1,0 +1,130 @@
+"""Training arrays: crops at network size with their points, made once and read through a memory map.
+
+Layout, version 1. Root attributes: ``format``, ``version``, ``scheme``, ``crop`` (JSON: the settings that
+made the crops), ``made_from`` (JSON). One group per split, ``train``, ``val`` and ``test``, each with:
+
+========== ======================= ======= ==========================================================
+name       shape                   dtype   what
+========== ======================= ======= ==========================================================
+images     (N, S, S), (N, 3, S, S) uint8   grey or planar RGB
+points     (N, K, 2)               float32 pixels of the crop, NaN where not labelled
+visibility (N, K)                  uint8   0 not labelled, 1 hidden, 2 visible
+affine     (N, 2, 3)               float64 image pixels -> crop pixels
+face       (N,)                    int64   row in the face store
+variant    (N,)                    int32   0: the plain crop
+dataset    (N,)                    UTF-8   name of the data set
+========== ======================= ======= ==========================================================
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flmd.errors import StoreError
+from flmd.schemes import get_scheme
+from flmd.store import h5file
+
+FORMAT, VERSION = "flmd-arrays", 1
+SPLITS = ("train", "val", "test")
+COLUMNS: dict[str, str] = {
+    "points": "pixels of the crop, the centre of the top-left pixel is (0, 0); NaN: not labelled",
+    "visibility": "0 not labelled, 1 labelled but hidden, 2 visible",
+    "affine": "image pixels -> crop pixels, (2, 3) acting on (x, y, 1)",
+    "face": "row in the face store",
+    "variant": "0 is the plain crop",
+}
+
+
+@dataclass(frozen=True)
+class ArraySplit:
+    """One split of the training arrays; fields as in the module's table."""
+
+    images: NDArray[np.uint8]
+    points: NDArray[np.float32]
+    visibility: NDArray[np.uint8]
+    affine: NDArray[np.float64]
+    face: NDArray[np.int64]
+    variant: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+class TrainingArrays:
+    """Training arrays opened for reading.
+
+    Attributes
+    ----------
+    path : the file. scheme : of its points. crop : the settings that made the crops. made_from.
+
+    Raises
+    ------
+    StoreError : not such a file, of a later version, truncated, or with columns that do not match.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._file = h5file.open_checked(self.path, FORMAT, VERSION)
+        try:
+            attrs = self._file.attrs
+            self.scheme = get_scheme(str(attrs["scheme"]))
+            self.crop: dict[str, Any] = json.loads(attrs["crop"])
+            self.made_from: dict[str, Any] = json.loads(h5file.text_of(self._file, "made_from"))
+            self._groups = {split: self._open(split) for split in SPLITS}
+        except (KeyError, ValueError) as error:
+            self.close()
+            raise StoreError(f"incomplete: {error}", where=str(self.path), hint="run augment again") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, split: str) -> dict[str, NDArray[Any]]:
+        group = self._file[split]
+        names = (*COLUMNS, "dataset", "images")
+        columns = {name: h5file.map_rows(self.path, group[name]) for name in names}
+        counts = {name: len(rows) for name, rows in columns.items()}
+        if len(set(counts.values())) != 1:
+            raise StoreError(f"{split}: columns differ in length: {counts}", where=str(self.path))
+        return columns
+
+    def datasets(self, split: str) -> list[str]:
+        """Names of the data sets in a split, in the order in which they lie there."""
+        return list(dict.fromkeys(h5file.decode_texts(np.array(self._groups[split]["dataset"]))))
+
+    def split(self, name: str, datasets: Sequence[str] | None = None) -> ArraySplit:
+        """One split, of all or some data sets.
+
+        Crops of one data set lie side by side, so that neighbouring data sets come back as views of the
+        memory map; others are gathered into memory.
+
+        Raises
+        ------
+        StoreError : a data set that is not in the file.
+        """
+        columns = self._groups[name]
+        if datasets is not None and set(datasets) != set(self.datasets(name)):
+            present = columns["dataset"]
+            keep = np.isin(present, [d.encode() for d in datasets])
+            rows = np.flatnonzero(keep)
+            if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+                columns = {k: v[rows[0] : rows[-1] + 1] for k, v in columns.items()}
+            else:
+                columns = {k: np.asarray(v[rows]) for k, v in columns.items()}
+        return ArraySplit(**{k: columns[k] for k in ArraySplit.__dataclass_fields__})
+
+    def close(self) -> None:
+        """Close the file; memory maps already handed out stay good."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

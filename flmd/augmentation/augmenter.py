@@ -1,0 +1,185 @@
+"""Versions of a face at network size: one random affine and one resampling, then photometric changes.
+
+Variant 0 of a face is the plain crop; every other one is a function of (seed, face, variant) alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from flmd.augmentation import photometric
+from flmd.augmentation.albumentations_chain import PixelTransforms
+from flmd.augmentation.counter_rng import uniforms
+from flmd.augmentation.photometric import Photometric
+from flmd.core import geometry, images
+from flmd.core.params import AugmentParams
+from flmd.schemes import Scheme
+
+GEOMETRIC_DRAWS = 9
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """N crops at network size.
+
+    ``images``: (N, S, S) or (N, 3, S, S) uint8. ``points``: (N, K, 2) float32, pixels of the crop, NaN
+    where not labelled. ``visibility``: (N, K) uint8. ``affine``: (N, 2, 3) float64, image -> crop pixels;
+    mirrored crops have a negative determinant, and their points are permuted by the flip order.
+    """
+
+    images: NDArray[np.uint8]
+    points: NDArray[np.float32]
+    visibility: NDArray[np.uint8]
+    affine: NDArray[np.float64]
+
+
+def draw_affines(
+    box: NDArray[np.float32],
+    keys: NDArray[np.uint64],
+    variants: NDArray[np.integer],
+    limits: AugmentParams,
+    seed: int,
+    flip: ArrayLike | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Image -> crop matrices of N versions, drawn as arrays.
+
+    Parameters
+    ----------
+    box : (N, 4) image pixels. keys : (N,) of ``counter_rng.face_keys``. variants : (N,), 0 is plain.
+    flip : (N,) probabilities of being mirrored; None: ``limits.flip`` for all.
+
+    Returns
+    -------
+    (N, 2, 3) float64 matrices, and (N,) bool: mirrored?
+    """
+    u = uniforms(seed, keys, variants, GEOMETRIC_DRAWS)
+    u[np.asarray(variants) == 0] = 0.5  # the middle of every range: no change, and no flip below
+    signed = 2 * u - 1
+    mirrored = (u[:, 4] < (limits.flip if flip is None else np.asarray(flip))) & (np.asarray(variants) > 0)
+    # The random crop is a shift of a smaller window within the padded square.
+    play = (1 - limits.crop) / (2 * limits.crop)
+    shift = limits.shift * signed[:, 2:4] + play * signed[:, 5:7]
+    matrices = geometry.augmentation(
+        box,
+        limits.padding * limits.crop,
+        limits.input_size,
+        rotation=limits.rotation * signed[:, 0],
+        scale=1 + limits.scale * signed[:, 1],
+        shift=shift,
+        flip=mirrored,
+        aspect=1 + limits.aspect * signed[:, 7],
+        shear=limits.shear * signed[:, 8],
+    )
+    return matrices, mirrored
+
+
+class Augmenter:
+    """Makes versions of faces from their context crops.
+
+    Parameters
+    ----------
+    limits : how far each change may go, and the size and colour of the output.
+    scheme : for the flip order; ParamsError when flipping is asked for without one.
+    seed : of all draws.
+    stored : "rgb" or "grey", the colour of the context crops.
+    """
+
+    def __init__(self, limits: AugmentParams, scheme: Scheme, seed: int, stored: str) -> None:
+        self.limits, self.seed, self.stored = limits, seed, stored
+        self.scheme = scheme
+        self.transforms = PixelTransforms(limits.albumentations)
+        self._flip = scheme.flip_indices() if limits.ever_flips() else None
+        # Where only the grey of a picture counts, it is made once, before any resampling.
+        self._grey_first = limits.color == "grey" and (stored == "grey" or not photometric.uses_color(limits))
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(S, S) or (3, S, S), the shape of one crop."""
+        s = self.limits.input_size
+        return (s, s) if self.limits.color == "grey" else (3, s, s)
+
+    def source(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A context crop as the warps want it: (S, S) grey or (S, S, 3)."""
+        if self.stored == "grey":
+            return crop
+        rgb = cv2.merge([crop[0], crop[1], crop[2]])
+        return images.to_grey(rgb) if self._grey_first else rgb
+
+    def __call__(
+        self,
+        crops: NDArray[np.uint8] | Sequence[NDArray[np.uint8]],
+        crop_affine: NDArray[np.float64],
+        box: NDArray[np.float32],
+        landmarks: NDArray[np.float32],
+        visibility: NDArray[np.uint8],
+        keys: NDArray[np.uint64],
+        variants: NDArray[np.integer],
+        *,
+        datasets: Sequence[str] | None = None,
+        out: NDArray[np.uint8] | None = None,
+    ) -> Augmented:
+        """Make ``V`` versions of each of ``N`` faces, face by face.
+
+        Parameters
+        ----------
+        crops : N context crops, (C, C) or (3, C, C) uint8. crop_affine : (N, 2, 3) image -> crop.
+        box, landmarks, visibility : (N, 4), (N, K, 2), (N, K), image pixels. keys : (N,) uint64.
+        variants : (V,) which versions; row n * V + v of the result is version ``variants[v]`` of face n.
+        datasets : (N,) names, for ``flip_of`` and ``offset_of``; None: no data set has its own.
+        out : (N * V, ...) uint8 to write the images into.
+        """
+        count, each = len(crops), len(variants)
+        face = np.repeat(np.arange(count), each)
+        variant = np.tile(np.asarray(variants), count)
+        names = [""] * count if datasets is None else datasets
+        flip = np.array([self.limits.flip_of.get(name, self.limits.flip) for name in names])
+        affine, flipped = draw_affines(box[face], keys[face], variant, self.limits, self.seed, flip[face])
+        marks = landmarks[face]
+        if self.limits.offset_of:
+            # Points that lie right of what they mark would lie left of it in a mirror, where no labels do.
+            offset = np.array([self.limits.offset_of.get(name, 0.0) for name in names])
+            marks = marks.astype(np.float64)
+            marks[flipped, :, 0] -= 2 * offset[face][flipped, None]
+        points = geometry.apply(affine, marks)
+        seen = visibility[face]
+        if self._flip is not None:
+            points[flipped] = points[flipped][:, self._flip]
+            seen[flipped] = seen[flipped][:, self._flip]
+        from_crop = geometry.compose(affine, geometry.invert(crop_affine)[face])
+        changes = self._changes(keys[face], variant)
+        if out is None:
+            out = np.empty((len(face), *self.image_shape), np.uint8)
+        for row in range(len(face)):
+            if row % each == 0:
+                source = self.source(crops[face[row]])
+            pixels = images.warp(source, from_crop[row], self.limits.input_size)
+            self._finish(pixels, changes[row], out[row])
+        return Augmented(out, points.astype(np.float32), seen, affine)
+
+    def _changes(self, keys: NDArray[np.uint64], variant: NDArray[np.integer]) -> list[Photometric | None]:
+        # Variants are offset so that geometric and photometric draws never share a counter.
+        u = uniforms(self.seed, keys, variant + (1 << 31), photometric.DRAWS)
+        drawn = photometric.draw(u, self.limits)
+        return [c if v else None for c, v in zip(drawn, variant.tolist(), strict=True)]
+
+    def _finish(self, pixels: NDArray[np.uint8], change: Photometric | None, out: NDArray[np.uint8]) -> None:
+        """Photometric changes of one crop, written in the output's colour and layout."""
+        if change is not None:
+            pixels = photometric.change_levels(pixels, change)
+            if pixels.ndim == 3:
+                pixels = photometric.change_color(pixels, change)
+        if pixels.ndim == 3 and self.limits.color == "grey":
+            pixels = images.to_grey(pixels)
+        if change is not None:
+            pixels = photometric.change_texture(pixels, change, self.seed)
+            if self.transforms:
+                pixels = self.transforms(pixels, change.seed)
+        if pixels.ndim == 3:
+            cv2.split(pixels, list(out))
+        else:
+            out[:] = pixels  # one grey for all channels there are

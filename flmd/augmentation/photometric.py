@@ -1,0 +1,143 @@
+"""Changes of brightness, colour and sharpness: parameters in, one uint8 crop out.
+
+Brightness and contrast are one 256-entry table; saturation and hue give the same pixels as albumentations'
+ColorJitter (a test compares them), with parameters drawn by us, so that a draw depends on nothing but the
+face. Its own kernels are not called: importing them takes each worker two seconds and 200 MB (it brings
+torch along).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flmd.core import images
+from flmd.core.params import AugmentParams
+
+Pixels = NDArray[np.uint8]
+DRAWS = 16
+_LEVELS = np.arange(256, dtype=np.float64)
+_NOISE_BITS = 20
+
+
+@cache
+def _noise_table(seed: int) -> NDArray[np.float32]:
+    """2**20 standard normal numbers; a crop takes a run of them from a place drawn at random."""
+    return np.random.Generator(np.random.Philox(seed)).standard_normal(1 << _NOISE_BITS, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Photometric:
+    """What happens to one crop; the neutral value of each leaves the crop as it is."""
+
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+    hue: float = 0.0
+    grey: bool = False
+    blur: float = 0.0
+    noise: float = 0.0
+    noise_place: float = 0.0
+    occlusion: tuple[float, float, float, float, float] | None = None
+    seed: int = 0
+
+
+def draw(u: NDArray[np.float64], limits: AugmentParams) -> list[Photometric]:
+    """Turn (N, DRAWS) uniform numbers into N sets of changes within the limits."""
+    signed = 2 * u - 1
+    return [
+        Photometric(
+            brightness=1 + limits.brightness * s[0],
+            contrast=1 + limits.contrast * s[1],
+            saturation=1 + limits.saturation * s[2],
+            hue=limits.hue * s[3],
+            grey=bool(v[4] < limits.grey),
+            # Half of the crops stay sharp, half stay clean: real pictures do.
+            blur=limits.blur * max(0.0, s[5]),
+            noise=limits.noise * max(0.0, s[6]),
+            noise_place=v[7],
+            occlusion=(v[9], v[10], v[11], v[12], v[13]) if v[8] < limits.occlusion else None,
+            seed=int(v[14] * 2**32),
+        )
+        for v, s in zip(u.tolist(), signed.tolist(), strict=True)
+    ]
+
+
+def uses_color(limits: AugmentParams) -> bool:
+    """Whether any change within the limits looks at more than the grey of a picture."""
+    return limits.saturation > 0 or limits.hue > 0
+
+
+def change_levels(pixels: Pixels, change: Photometric) -> Pixels:
+    """Brightness and contrast as one table: x -> m + c (b x - m), m the mean grey after brightening.
+
+    Rounded once, clipped to 0 ... 255 by the nature of uint8 pictures.
+    """
+    b, c = change.brightness, change.contrast
+    if b == 1 and c == 1:
+        return pixels
+    mean = _mean_grey(pixels) * b
+    table = np.clip(np.rint(mean + c * (b * _LEVELS - mean)), 0, 255).astype(np.uint8)
+    return cv2.LUT(pixels, table)  # type: ignore[return-value]
+
+
+def _mean_grey(pixels: Pixels) -> float:
+    if pixels.ndim == 2:
+        return cv2.mean(pixels)[0]
+    # Plane by plane: cv2.mean of interleaved colours takes seven times as long.
+    red, green, blue = (cv2.mean(plane)[0] for plane in cv2.split(pixels))
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def change_color(rgb: Pixels, change: Photometric) -> Pixels:
+    """Saturation, hue and greying of an (S, S, 3) RGB crop."""
+    if change.grey:
+        return np.repeat(images.to_grey(rgb)[:, :, None], 3, axis=2)
+    if change.saturation != 1:
+        rgb = saturate(rgb, change.saturation)
+    if change.hue:
+        rgb = turn_hue(rgb, change.hue)
+    return rgb
+
+
+def saturate(rgb: Pixels, factor: float) -> Pixels:
+    """Away from grey (above 1) or towards it: ``factor * rgb + (1 - factor) * grey``."""
+    grey = cv2.cvtColor(images.to_grey(rgb), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(rgb, factor, grey, 1 - factor, 0)  # type: ignore[return-value]
+
+
+def turn_hue(rgb: Pixels, turns: float) -> Pixels:
+    """Around the colour circle, in OpenCV's steps of two degrees."""
+    hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
+    steps = np.mod(np.arange(256, dtype=np.int16) + 180 * turns, 180).astype(np.uint8)
+    cv2.insertChannel(cv2.LUT(cv2.extractChannel(hsv, 0), steps), hsv, 0)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)  # type: ignore[return-value]
+
+
+def change_texture(pixels: Pixels, change: Photometric, seed: int) -> Pixels:
+    """Blur, then a covering rectangle, then noise, of an (S, S) or (S, S, 3) crop."""
+    if change.blur > 0.05:  # below that the kernel is a single 1
+        pixels = cv2.GaussianBlur(pixels, (0, 0), change.blur, borderType=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+    if change.occlusion:
+        pixels = _cover(pixels, change.occlusion)
+    if change.noise > 0:
+        table = _noise_table(seed)
+        begin = int(change.noise_place * (len(table) - pixels.size))
+        grain = table[begin : begin + pixels.size].reshape(pixels.shape)
+        # OpenCV rounds the noise, then clips the sum.
+        pixels = cv2.add(pixels, grain * np.float32(change.noise * 255), dtype=cv2.CV_8U)  # type: ignore[assignment]
+    return pixels
+
+
+def _cover(pixels: Pixels, where: tuple[float, float, float, float, float]) -> Pixels:
+    """A rectangle of 1/8 to 3/8 of each side, of one level."""
+    size = pixels.shape[0]
+    width, height = (int(size * (0.125 + 0.25 * share)) for share in where[:2])
+    x, y = int(where[2] * (size - width + 1)), int(where[3] * (size - height + 1))
+    pixels = pixels.copy()
+    pixels[y : y + height, x : x + width] = int(where[4] * 256)
+    return pixels

@@ -1,0 +1,1 @@
+"""What every room stands on: boxes and matrices, pictures, params, records, files that are whole."""

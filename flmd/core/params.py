@@ -1,0 +1,253 @@
+"""params.yaml as typed, validated, read-only objects.
+
+Every key is checked when the file is read, whichever stage asks: a misspelt key, a wrong type or an
+impossible value stops the first stage, not the last. Fields say their unit and range.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from flmd.core import geometry
+from flmd.errors import ParamsError
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Option = str | int | float | bool | None | list[float]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+
+class DatasetParams(_Section):
+    """One data set: where it comes from and how it is split."""
+
+    source: str = Field(min_length=1, description="official, sample, a folder, an archive or a URL")
+    format: str = Field(min_length=1, description="annotation format, as `flmd-data formats` lists it")
+    accept_license: bool = False
+    sample_faces: int = Field(default=0, ge=0, description="faces drawn when source is `sample`")
+    box: Literal["annotated", "landmarks", "image"]
+    split: Literal["published", "standard", "subject"]
+    val_share: float = Field(default=0.1, ge=0, lt=1, description="of the training faces, by subject")
+    test_share: float = Field(default=0.2, ge=0, lt=1, description="of all faces; used by split: subject")
+
+
+class DownloadParams(_Section):
+    """Limits on archives: what lies above is refused as a decompression bomb."""
+
+    max_total_gib: float = Field(default=20, gt=0)
+    max_ratio: float = Field(default=200, gt=1)
+
+
+class ConvertParams(_Section):
+    """The face store."""
+
+    scheme: str = "ibug68"
+    color: Literal["rgb", "grey"] = "rgb"
+    crop_size: int = Field(gt=0, le=4096, description="side of a context crop, pixels")
+    margin: float = Field(gt=0, description="side of the context crop over the box's longer side")
+    max_megapixels: float = Field(default=200, gt=0, description="larger pictures are skipped, undecoded")
+
+
+class AugmentParams(_Section):
+    """Crops at network size. Limits are symmetric unless said otherwise; 0 turns a change off."""
+
+    input_size: int = Field(gt=0, le=2048, description="side of the network's input, pixels")
+    color: Literal["rgb", "grey"] = "grey"
+    padding: float = Field(gt=0, description="side of the padded square over the box's longer side")
+    crop: float = Field(default=1.0, gt=0, le=1, description="share of the padded square kept")
+    variants: int = Field(ge=1, le=1000, description="versions of each training face; 0 is plain")
+    rotation: float = Field(default=0, ge=0, le=180, description="degrees")
+    scale: float = Field(default=0, ge=0, lt=1, description="face size, 1 - s ... 1 + s")
+    shift: float = Field(default=0, ge=0, le=0.5, description="share of the crop's side")
+    aspect: float = Field(default=0, ge=0, lt=1, description="width over height, 1 - a ... 1 + a")
+    shear: float = Field(default=0, ge=0, le=1, description="slant of upright lines, its tangent")
+    flip: float = Field(default=0, ge=0, le=1, description="probability")
+    flip_of: dict[str, Probability] = Field(
+        default_factory=dict, description="data set -> a probability of its own"
+    )
+    offset_of: dict[str, float] = Field(
+        default_factory=dict,
+        description="data set -> how far its points lie right of what they mark, pixels of the picture",
+    )
+    brightness: float = Field(default=0, ge=0, le=1, description="factor 1 - b ... 1 + b")
+    contrast: float = Field(default=0, ge=0, le=1, description="factor 1 - c ... 1 + c")
+    saturation: float = Field(default=0, ge=0, le=1, description="factor 1 - s ... 1 + s")
+    hue: float = Field(default=0, ge=0, le=0.5, description="turns of the colour circle")
+    grey: float = Field(default=0, ge=0, le=1, description="probability of a grey picture")
+    blur: float = Field(default=0, ge=0, description="largest Gaussian sigma, input pixels")
+    noise: float = Field(default=0, ge=0, le=1, description="largest standard deviation, share of 255")
+    occlusion: float = Field(default=0, ge=0, le=1, description="probability of a covering rectangle")
+
+    albumentations: list[dict[str, Any]] = Field(
+        default_factory=list, description="further pixel-level transforms: name and options of each"
+    )
+
+    def ever_flips(self) -> bool:
+        """Whether any face may be mirrored."""
+        return any(probability > 0 for probability in (self.flip, *self.flip_of.values()))
+
+    def reach(self) -> float:
+        """The context crop's margin that no augmentation within these limits ever looks beyond."""
+        return geometry.reach(
+            rotation=self.rotation,
+            scale=1 - self.scale,
+            shift=self.shift + (1 - self.crop) / (2 * self.crop),
+            padding=self.padding * self.crop,
+            aspect=self.aspect,
+            shear=self.shear,
+        )
+
+
+class TrainParams(_Section):
+    """The network and how it learns."""
+
+    datasets: list[str] = Field(min_length=1)
+    network: str
+    network_options: dict[str, Option] = Field(default_factory=dict)
+    pretrained: str = Field(default="none", description="none, imagenet or a file in data/weights")
+    pixel_mean: float | list[float] = Field(default=0.5, description="of pixels in 0..1, subtracted")
+    pixel_std: float | list[float] = Field(default=0.5, description="of pixels in 0..1, divided by")
+    points_offset: float = Field(default=0.5, description="in units of the input's side, subtracted")
+    points_scale: float = Field(default=1.0, gt=0, description="in units of the input's side, divided by")
+    loss: str = "mse"
+    loss_options: dict[str, Option] = Field(default_factory=dict)
+    optimizer: str = "adam"
+    optimizer_options: dict[str, Option] = Field(default_factory=dict)
+    lr: float = Field(gt=0)
+    schedule: str = "constant"
+    schedule_options: dict[str, Option] = Field(default_factory=dict)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1, description="of the averaged weights; 0: no average")
+    epochs: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    epoch_faces: int = Field(default=0, ge=0, description="crops an epoch draws; 0: all of them")
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    deterministic: bool = True
+    threads: int = Field(
+        default=0, ge=0, le=1024, description="of the CPU; 0: as torch chooses. The last digits hang on it"
+    )
+
+
+class EvaluateParams(_Section):
+    """What is measured."""
+
+    normaliser: Literal["inter_ocular", "inter_pupil", "box", "diagonal"] = "inter_ocular"
+    threshold: float = Field(default=0.08, gt=0, description="of AUC and failure rate")
+    gallery: int = Field(default=16, ge=1, le=100, description="faces in each gallery")
+
+
+class Params(_Section):
+    """All of params.yaml."""
+
+    seed: int = Field(ge=0, lt=2**32)
+    datasets: dict[str, DatasetParams] = Field(min_length=1)
+    download: DownloadParams = Field(default_factory=DownloadParams)
+    convert: ConvertParams
+    augment: AugmentParams
+    train: TrainParams
+    evaluate: EvaluateParams = Field(default_factory=EvaluateParams)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Params:
+        unknown = [name for name in self.train.datasets if name not in self.datasets]
+        if unknown:
+            raise ValueError(
+                f"train.datasets: {unknown[0]!r} is not a data set; known: {', '.join(self.datasets)}"
+            )
+        for key in ("flip_of", "offset_of"):
+            for name in getattr(self.augment, key):
+                if name not in self.datasets:
+                    raise ValueError(
+                        f"augment.{key}: {name!r} is not a data set; known: {', '.join(self.datasets)}"
+                    )
+        if self.augment.color == "rgb" and self.convert.color == "grey":
+            raise ValueError("augment.color: rgb needs colour crops; set convert.color: rgb")
+        if self.train.pretrained == "none" and self.train.network_options.get("freeze"):
+            raise ValueError(
+                "train.network_options.freeze: true would keep weights drawn at random (train.pretrained is "
+                "none); set it to false, or set train.pretrained"
+            )
+        need = self.augment.reach()
+        if need > self.convert.margin + 1e-9:
+            raise ValueError(
+                f"convert.margin: {self.convert.margin:g} is too small for the augmentation, which looks as "
+                f"far as {need:.4g} times the box; set it to at least {need:.4g} or tighten augment"
+            )
+        return self
+
+
+def load(path: Path | str = "params.yaml") -> Params:
+    """Read and check a params file.
+
+    Raises
+    ------
+    ParamsError : naming the file and the key (with the nearest right one for a misspelt key), the
+        value found and what was expected.
+    """
+    path = Path(path)
+    try:
+        tree = YAML(typ="safe").load(path.read_bytes())
+    except FileNotFoundError:
+        raise ParamsError("no such file", where=str(path), hint="run from the project's folder") from None
+    except MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        problem = error.problem or error.context or "not YAML"
+        raise ParamsError(f"not valid YAML: {problem}", where=f"{path}{line}") from None
+    except (YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise ParamsError(f"not valid YAML: {error}", where=str(path)) from None
+    if not isinstance(tree, Mapping):
+        raise ParamsError(
+            "not a mapping of sections", where=str(path), expected="keys " + ", ".join(Params.model_fields)
+        )
+    return parse(tree, where=str(path))
+
+
+def parse(tree: Mapping[str, Any], *, where: str = "params") -> Params:
+    """Check a mapping as :func:`load` checks a file's."""
+    try:
+        return Params.model_validate(dict(tree))
+    except ValidationError as error:
+        raise _as_params_error(error, where) from None
+
+
+def _as_params_error(error: ValidationError, where: str) -> ParamsError:
+    """The first finding, misspelt keys before the rest: they are usually the cause."""
+    findings = sorted(error.errors(), key=lambda f: f["type"] != "extra_forbidden")
+    first = findings[0]
+    key = ".".join(str(part) for part in first["loc"] if part not in ("float", "list[float]", "int", "str"))
+    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(first["loc"][:-1])
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        return ParamsError(f"unknown key {key!r}{more}", where=where, hint=hint)
+    if first["type"] == "missing":
+        return ParamsError(f"key {key!r} is missing{more}", where=where)
+    if first["type"] == "value_error":
+        return ParamsError(f"{first['ctx']['error']}{more}", where=where)
+    text = first["msg"].replace("Input should be ", "")
+    return ParamsError(f"{key} is {first['input']!r}{more}", where=where, expected=text)
+
+
+def _fields_at(location: tuple[str | int, ...]) -> list[str]:
+    """Names of the keys allowed at a place in the tree."""
+    model: type[BaseModel] = Params
+    for part in location:
+        if model is Params and part == "datasets":
+            continue
+        if model is Params and location[0] == "datasets":
+            model = DatasetParams
+            continue
+        kind = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return []
+        model = kind
+    return list(model.model_fields)

@@ -1,0 +1,1 @@
+"""Tools on faces that are there: check, compare, audit, split, write."""

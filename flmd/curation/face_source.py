@@ -1,0 +1,261 @@
+"""Faces from anywhere: a store, a folder, a file, an archive or an address, in any known format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from flmd import formats
+from flmd.errors import InputError, ParamsError
+from flmd.face import Face, Skipped
+from flmd.formats import Certainty, Detection, Format
+from flmd.schemes import Scheme, get_scheme
+from flmd.schemes.mapping import SchemeMapping, mapping
+from flmd.store.face_store import FaceStore
+from flmd.tree import DEFAULT_LIMITS, FileTree, Limits, is_address, is_remote_file, open_tree
+from flmd.tree.remote import fetch_to
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class FaceChanges:
+    """What happens to every face on its way out of its source.
+
+    Attributes
+    ----------
+    mapping : to another landmark scheme, or None.
+    shift : pixels added to every coordinate, where the source counts from another base than its format.
+    subject_from : expression searched in the picture's name; its first group, or all it matches, becomes
+        the subject. A picture in which it is not found is skipped ("subject_not_found").
+    """
+
+    mapping: SchemeMapping | None = None
+    shift: float = 0.0
+    subject_from: re.Pattern[str] | None = None
+
+    def __call__(self, face: Face) -> Face | Skipped:
+        """The changed face."""
+        if self.shift:
+            box = None if face.box is None else face.box.copy()
+            if box is not None:
+                box[:2] = (box[:2].astype(np.float64) + self.shift).astype(np.float32)
+            points = (face.landmarks.astype(np.float64) + self.shift).astype(np.float32)
+            face = replace(face, landmarks=points, box=box)
+        if self.mapping is not None:
+            face = self.mapping.face(face)
+        if self.subject_from is not None:
+            found = self.subject_from.search(face.image)
+            if found is None:
+                what = f"{self.subject_from.pattern!r} is not found in {face.image!r}"
+                return Skipped("subject_not_found", face.where, what)
+            face = replace(face, subject=next((g for g in found.groups() if g), found[0]))
+        return face
+
+
+@dataclass
+class FaceSource:
+    """An opened source; iterate it, as often as wanted, for faces and what was skipped.
+
+    Attributes
+    ----------
+    origin : how messages name it.
+    scheme : of the faces that come out.
+    kind : name of the format, or "store".
+    format, detection : how it is read; None for a store.
+    tree : the files, None for a store. pictures : the tree in which ``Face.image`` is a name, or None.
+    store : the store, or None.
+    """
+
+    origin: str
+    scheme: Scheme
+    kind: str
+    changes: FaceChanges
+    pictures: FileTree | None = None
+    format: Format | None = None
+    detection: Detection | None = None
+    tree: FileTree | None = None
+    store: FaceStore | None = None
+    _read_scheme: Scheme | None = field(default=None, repr=False)
+
+    def __iter__(self) -> Iterator[Face | Skipped]:
+        plain = self.changes == FaceChanges()
+        for item in self._faces():
+            yield item if plain or isinstance(item, Skipped) else self.changes(item)
+
+    def _faces(self) -> Iterator[Face | Skipped]:
+        if self.store is not None:
+            yield from self.store.faces()
+        else:
+            assert self.format is not None
+            assert self.tree is not None
+            assert self.detection is not None
+            assert self._read_scheme is not None
+            yield from self.format.read(self.tree, self._read_scheme, self.detection.files)
+
+
+@contextmanager
+def open_faces(
+    source: Path | str,
+    *,
+    from_: str | None = None,
+    scheme: str | None = None,
+    base: float | None = None,
+    subject_from: str | None = None,
+    partial: bool = False,
+    scratch: Path | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Iterator[FaceSource]:
+    """Open a source of faces.
+
+    Parameters
+    ----------
+    source : a store, folder, file, archive, or fsspec address. A single annotation file is read with
+        the folder it lies in, where its pictures are.
+    from_ : the format's name; found out by default.
+    scheme : of the faces wanted. Where the source does not say its scheme and has as many points, this
+        says what they are; else they are mapped.
+    base : what the source counts pixels from, when not what its format says: 0, 0.5 or 1.
+    subject_from, partial : see :class:`FaceChanges`; ``partial`` lets points without a counterpart be
+        not labelled instead of an error.
+    scratch : folder for what must be unpacked.
+
+    Raises
+    ------
+    InputError : nothing there, no format or several fit. ParamsError : impossible options.
+    """
+    pattern = _pattern(subject_from)
+    with _store(source, scratch, limits) as path:
+        if path is not None:
+            _only_for_annotations(from_, base)
+            with FaceStore(path) as store:
+                change = _mapping(store.scheme, scheme, partial)
+                changes = FaceChanges(change, 0.0, pattern)
+                target = change.target if change else store.scheme
+                yield FaceSource(str(source), target, "store", changes, store=store)
+            return
+    with _open(source, scratch, limits) as (tree, only):
+        fmt, detection = choose(tree, from_, only)
+        read = get_scheme(fmt.scheme or fmt.scheme_in(tree, detection.files))
+        if scheme is not None and fmt.scheme is None and get_scheme(scheme).count == read.count:
+            read = get_scheme(scheme)
+        change = _mapping(read, scheme, partial)
+        shift = 0.0 if base is None else fmt.base - base
+        yield FaceSource(
+            tree.origin,
+            change.target if change else read,
+            fmt.name,
+            FaceChanges(change, shift, pattern),
+            fmt.pictures(tree),
+            fmt,
+            detection,
+            tree,
+            _read_scheme=read,
+        )
+
+
+@contextmanager
+def _store(source: Path | str, scratch: Path | None, limits: Limits) -> Iterator[Path | None]:
+    """The path of a store, fetched when it lies behind an address; None for any other source."""
+    if not is_address(source):
+        yield Path(source) if is_store(source) else None
+        return
+    with TemporaryDirectory(dir=scratch) as folder:
+        copy = Path(folder) / "fetched.h5"
+        yield copy if fetch_to(str(source), copy, HDF5, limits) else None
+
+
+def is_store(source: Path | str) -> bool:
+    """Whether a source is an HDF5 file that says it is a face store, or is named like one."""
+    if is_address(source):
+        return False
+    path = Path(source)
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        if stream.read(len(HDF5)) != HDF5:
+            return path.suffix == ".h5"
+    return True
+
+
+def choose(tree: FileTree, from_: str | None, only: str | None) -> tuple[Format, Detection]:
+    """The format of a tree, or of one annotation file in it, whatever else lies beside that."""
+    if only is None:
+        return formats.choose(tree, from_)
+    if from_ is not None:
+        fmt = formats.get(from_)
+        if not fmt.accepts(tree, only):
+            why = fmt.detect(tree).why
+            raise InputError(f"not {from_}: {why}", where=tree.where(only), expected=fmt.detected_by or None)
+        return fmt, Detection((only,), "named on the command line")
+    fitting = accepting(tree, only)
+    if len(fitting) == 1:
+        return formats.get(next(iter(fitting))), Detection((only,), "named on the command line")
+    if fitting:
+        listed = ", ".join(fitting)
+        raise InputError(f"several formats fit: {listed}", where=tree.where(only), hint="choose with --from")
+    expected = "one of " + ", ".join(formats.names())
+    raise InputError("no known format fits", where=tree.where(only), expected=expected)
+
+
+def accepting(tree: FileTree, only: str) -> dict[str, Certainty]:
+    """The formats that read one file of a tree, those that are surest of it."""
+    found: dict[str, Certainty] = {}
+    for name in formats.names():
+        fmt = formats.get(name)
+        if fmt.accepts(tree, only):
+            found[name] = fmt.detect(tree).certainty
+    surest = max(found.values(), default=None)
+    return {name: c for name, c in found.items() if c == surest}
+
+
+@contextmanager
+def _open(source: Path | str, scratch: Path | None, limits: Limits) -> Iterator[tuple[FileTree, str | None]]:
+    """The tree of a source, and the file in it that was named when it is one annotation file."""
+    if is_address(source):
+        address = str(source)
+        with open_tree(source, limits=limits, scratch=scratch) as tree:
+            if len(tree.names) != 1 or not is_remote_file(address):
+                yield tree, None
+                return
+            only = tree.names[0]
+            if address.startswith(("http://", "https://")) or tree.kind != "folder":
+                yield tree, only  # nothing beside a file can be listed
+                return
+        with open_tree(address.rpartition("/")[0], limits=limits, scratch=scratch) as tree:
+            yield tree, only
+        return
+    path = Path(source)
+    with open_tree(path, limits=limits, scratch=scratch) as tree:
+        if tree.kind != "file":
+            yield tree, None
+            return
+    with open_tree(path.parent, limits=limits, scratch=scratch) as tree:
+        yield tree, path.name
+
+
+def _mapping(source: Scheme, scheme: str | None, partial: bool) -> SchemeMapping | None:
+    if scheme is None or scheme == source.name:
+        return None
+    return mapping(source, get_scheme(scheme), partial=partial)
+
+
+def _pattern(text: str | None) -> re.Pattern[str] | None:
+    if text is None:
+        return None
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ParamsError(f"--subject-from {text!r} is no expression: {error}") from None
+
+
+def _only_for_annotations(from_: str | None, base: float | None) -> None:
+    for option, value in (("--from", from_), ("--base", base)):
+        if value is not None:
+            raise ParamsError(f"{option} {value} is for annotation files", expected="nothing for a store")

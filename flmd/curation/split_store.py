@@ -1,0 +1,140 @@
+"""Other splits for a store: drawn again, everything else copied."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flmd.conversion import splits
+from flmd.core import provenance
+from flmd.errors import ParamsError
+from flmd.formats.layout import photo_of
+from flmd.store.face_store import TEXTS, FaceStore, building
+
+STAGE = "flmd-data split"
+UNITS = ("subject", "image", "random")
+
+
+@dataclass(frozen=True)
+class SplitAccount:
+    """What a new split is.
+
+    Attributes
+    ----------
+    faces : split -> faces in it. units : split -> subjects, pictures or faces in it, whichever was drawn.
+    changed : faces that stand on another side than before.
+    subjects_shared : "train-test" and the like -> subjects on both sides.
+    """
+
+    faces: dict[str, int]
+    units: dict[str, int]
+    changed: int
+    subjects_shared: dict[str, int]
+
+
+def split_store(
+    store: FaceStore,
+    target: Path,
+    *,
+    by: str,
+    val: float,
+    test: float,
+    seed: int,
+    progress: Callable[[int], object] = lambda n: None,
+) -> SplitAccount:
+    """Write a store with other splits; rows, crops and all else stay as they are.
+
+    Parameters
+    ----------
+    target : the new store, or ``store.path`` itself, which stays what it was until the new one is whole.
+    by : what is never torn apart: "subject" (where none is named, the photo), "image", or, with
+        "random", nothing: each face is drawn by itself.
+    val : share of the faces that are not test, 0 ... 1. test : share of all faces.
+    seed : together with the names it decides who goes where; the same seed gives the same bytes.
+
+    Raises
+    ------
+    ParamsError : another ``by``; a share outside 0 ... 1; no face would be left to train on.
+    """
+    if by not in UNITS:
+        raise ParamsError(f"--by {by}", expected="one of " + ", ".join(UNITS))
+    for name, share in (("val", val), ("test", test)):
+        if not 0 <= share < 1:
+            raise ParamsError(f"--{name} {share:g}", expected="a share of 0 or more, below 1")
+    units = _units(store, by)
+    sides = splits.by_subject(units, val=val, test=test, seed=seed)
+    if "train" not in sides:
+        raise ParamsError(
+            f"no face would be left to train on: there are {len(set(units))} to draw from by {by}",
+            where=str(store.path),
+            hint="use smaller shares, or another --by",
+        )
+    account = _account(store, units, sides)
+    used = {"by": by, "val": val, "test": test, "seed": seed}
+    if store.made_from.get("stage") == STAGE:  # nothing of an earlier split is left
+        made_from = {**store.made_from, "params": used}
+    else:
+        made_from = provenance.made_from({store.path: store.made_from}, used, stage=STAGE)
+    _copy(store, target, sides, made_from, progress)
+    return account
+
+
+def _units(store: FaceStore, by: str) -> list[str]:
+    """What each face is drawn with."""
+    images = store.texts("image")
+    if by == "subject":
+        subjects = zip(store.texts("subject"), images, strict=True)
+        return [subject or photo_of(image) for subject, image in subjects]
+    pictures = [f"{dataset}/{image}" for dataset, image in zip(store.texts("dataset"), images, strict=True)]
+    if by == "image":
+        return pictures
+    # A face keeps its side when other pictures come or go.
+    seen: Counter[str] = Counter()
+    units = []
+    for picture in pictures:
+        units.append(f"{picture}#{seen[picture]}")
+        seen[picture] += 1
+    return units
+
+
+def _account(store: FaceStore, units: list[str], sides: list[str]) -> SplitAccount:
+    before = store.texts("split")
+    subjects = [s or photo_of(i) for s, i in zip(store.texts("subject"), store.texts("image"), strict=True)]
+    shared = splits.shared_subjects(subjects, sides)
+    faces = Counter(sides)
+    drawn = Counter(side for _, side in set(zip(units, sides, strict=True)))
+    return SplitAccount(
+        faces={name: faces[name] for name in ("train", "val", "test")},
+        units={name: drawn[name] for name in ("train", "val", "test")},
+        changed=sum(a != b for a, b in zip(before, sides, strict=True)),
+        subjects_shared={pair: len(names) for pair, names in shared.items()},
+    )
+
+
+def _copy(
+    store: FaceStore,
+    target: Path,
+    sides: list[str],
+    made_from: dict[str, Any],
+    progress: Callable[[int], object],
+) -> None:
+    names = ["landmarks", "visibility", "box", "image_size"]
+    crop = None
+    if store.crop_size is not None and store.margin is not None and store.color is not None:
+        crop = (store.crop_size, store.margin, store.color)
+    widths = {name: store.numbers(name, slice(0, 0)).dtype.itemsize for name in TEXTS}
+    widths["split"] = max(len(side) for side in sides)
+    with building(target, len(store), widths, store.scheme, crop, made_from) as builder:
+        for rows in store.blocks():
+            for name in names:
+                builder.put(name, rows.start, store.numbers(name, rows))
+            if crop is not None:
+                builder.put("affine", rows.start, store.numbers("affine", rows))
+                builder.put("crops", rows.start, store.crops[rows])
+            for name in TEXTS:
+                texts = sides[rows] if name == "split" else store.texts(name, rows)
+                builder.put_texts(name, rows.start, texts)
+            progress(rows.stop - rows.start)

@@ -1,0 +1,1 @@
+"""Predictions to numbers: error measures, tables, plots."""

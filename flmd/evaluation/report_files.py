@@ -1,0 +1,190 @@
+"""An evaluation as files and as a table: what `dvc metrics`, `dvc plots` and a reader look at.
+
+=================== =========================================================================
+file                what
+=================== =========================================================================
+metrics.json        numbers alone, nested so that DVC shows ``ibug300w.common.nme``; fractions
+evaluation.json     what the numbers mean: normaliser, threshold, scheme, box sources; what all of it was
+                    made from (``flmd.core.provenance``), and the digests of the other files
+faces.csv           a row per face
+plots/ced.csv       ``threshold``, then a column per data set and one of its mean shape
+plots/regions.csv   ``dataset, region, label, nme, mean_shape_nme``
+=================== =========================================================================
+
+Numbers are written with six decimals at most (a millionth of the normaliser), so that files compare.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from flmd.core import provenance
+from flmd.errors import InputError, one_line
+from flmd.evaluation.measure import Evaluation, threshold_suffix
+
+DECIMALS = 6
+FILES = ("metrics.json", "faces.csv", "plots/ced.csv", "plots/regions.csv")
+UNITS = {
+    "inter_ocular": "the distance of the outer eye corners (inter-ocular)",
+    "inter_pupil": "the distance of the pupils (inter-pupil)",
+    "box": "sqrt(w h) of the box",
+    "diagonal": "the box's diagonal",
+}
+FLATTERY = (
+    "A box drawn from the true points (box source: landmarks) tells where the face ends and flatters every "
+    "number here, the mean shape's most."
+)
+
+
+def write(evaluation: Evaluation, folder: Path) -> None:
+    """Write the files of the table above into ``folder``, the same bytes for the same evaluation."""
+    (folder / "plots").mkdir(parents=True, exist_ok=True)
+    rounded = {
+        name: value if isinstance(value, int) else round(value, DECIMALS)
+        for name, value in evaluation.metrics.items()
+    }
+    _write_json(folder / "metrics.json", nested(rounded))
+    _write_json(folder / "evaluation.json", evaluation.settings)
+    for frame, name in (
+        (evaluation.faces, "faces.csv"),
+        (evaluation.curves, "plots/ced.csv"),
+        (evaluation.regions, "plots/regions.csv"),
+    ):
+        _rounded(frame).to_csv(folder / name, index=False, lineterminator="\n")
+
+
+def name_files(evaluation: Evaluation, folder: Path, more: Sequence[str]) -> None:
+    """Write evaluation.json again, with the SHA-256 of all that :func:`write` wrote and of ``more`` files."""
+    files = [folder / name for name in (*FILES, *more)]
+    settings = {**evaluation.settings, "files": provenance.digests_below(folder, files)}
+    _write_json(folder / "evaluation.json", settings)
+
+
+def read(folder: Path) -> tuple[dict[str, float], dict[str, Any]]:
+    """The metrics under their dotted names and the settings that :func:`write` wrote.
+
+    Raises
+    ------
+    InputError : no such file, or not one that :func:`write` wrote.
+    """
+    trees = []
+    for path in (folder / "metrics.json", folder / "evaluation.json"):
+        try:
+            tree = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise InputError("no such file", where=str(path), hint="evaluate a model first") from None
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"not valid JSON: {one_line(error)}", where=str(path)) from None
+        if not isinstance(tree, dict):
+            raise InputError(f"holds a {type(tree).__name__}", where=str(path), expected="a JSON object")
+        trees.append(tree)
+    return flattened(trees[0]), trees[1]
+
+
+def nested(metrics: Mapping[str, float]) -> dict[str, Any]:
+    """Dotted names to a tree: ``{"a.b": 1}`` -> ``{"a": {"b": 1}}``.
+
+    Raises
+    ------
+    InputError : a name stands for a number and for a part at once (a subset called ``nme``).
+    """
+    tree: dict[str, Any] = {}
+    for name, value in metrics.items():
+        *parts, last = name.split(".")
+        place: Any = tree
+        for part in parts:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                break
+        if not isinstance(place, dict) or last in place:
+            raise InputError(
+                f"metric {name!r} is also the name of a part", hint="rename the data set or subset"
+            )
+        place[last] = value
+    return tree
+
+
+def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The inverse of :func:`nested`."""
+    flat: dict[str, float] = {}
+    for name, value in tree.items():
+        flat |= flattened(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def metrics_table(metrics: Mapping[str, float], settings: Mapping[str, Any]) -> str:
+    """The numbers as plain text, a line per data set and subset, under a title that says what they mean.
+
+    Parameters
+    ----------
+    metrics, settings : of an :class:`~flmd.evaluation.measure.Evaluation`, or from :func:`read`.
+
+    Returns
+    -------
+    Lines joined by newlines, without one at the end.
+    """
+    threshold = settings["threshold"]
+    suffix, share = threshold_suffix(threshold), f"{100 * threshold:g}%"
+    sources = {name: sorted(entry["box_source"]) for name, entry in settings["datasets"].items()}
+    boxes = ", ".join(f"{name} {'+'.join(kinds)}" for name, kinds in sources.items())
+    title = f"NME in % of {UNITS[settings['normaliser']]}; AUC and FR at {share}; boxes: {boxes}"
+    header = ["", "faces", "NME %", "mean shape %", "ratio", f"AUC@{share}", f"FR@{share}"]
+    rows = []
+    for name in sources:
+        for part in [name, *_subsets(metrics, name)]:
+            rows.append([part, *_cells(metrics, part, suffix)])
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = [title, ""]
+    for row in [header, ["-" * width for width in widths], *rows]:
+        first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        lines.append("  ".join([row[0].ljust(len(first)), *others]).rstrip())
+    for name in sources:
+        faces, missing = (int(metrics.get(f"{name}.{key}", 0)) for key in ("faces", "faces_unmeasured"))
+        if missing:
+            lines.append(f"{name}: {missing} of {faces} faces could not be measured and take no part.")
+    if any("landmarks" in kinds for kinds in sources.values()):
+        lines.append(FLATTERY)
+    return "\n".join(lines)
+
+
+def _subsets(metrics: Mapping[str, float], dataset: str) -> list[str]:
+    """Parts of a data set that are neither pose nor size buckets, ``full`` last."""
+    parts = [
+        name.removesuffix(".faces")
+        for name in metrics
+        if name.startswith(f"{dataset}.") and name.endswith(".faces") and name != f"{dataset}.faces"
+    ]
+    named = [part for part in parts if not part.removeprefix(f"{dataset}.").startswith(("pose_", "size_"))]
+    return sorted(named, key=lambda part: part.endswith(".full"))
+
+
+def _cells(metrics: Mapping[str, float], part: str, suffix: str) -> list[str]:
+    def cell(name: str, form: str, factor: float = 1) -> str:
+        value = metrics.get(f"{part}.{name}")
+        return "-" if value is None else format(value * factor, form)
+
+    error, baseline = metrics.get(f"{part}.nme"), metrics.get(f"{part}.mean_shape_nme")
+    ratio = f"{baseline / error:.2f}" if error and baseline is not None else "-"
+    return [
+        cell("faces", ".0f"),
+        cell("nme", ".2f", 100),
+        cell("mean_shape_nme", ".2f", 100),
+        ratio,
+        cell(f"auc{suffix}", ".3f"),
+        cell(f"fr{suffix}", ".1%"),
+    ]
+
+
+def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Floats to DECIMALS places, without a negative zero."""
+    numbers = frame.select_dtypes("float64").columns
+    return frame.assign(**{str(name): frame[name].round(DECIMALS) + 0.0 for name in numbers})
+
+
+def _write_json(path: Path, tree: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(tree, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Experiments and trust: DVC, git, recipes, records, gates, verification."""

@@ -1,0 +1,159 @@
+"""Is an experiment worse than a baseline? The rules behind `flmd gate`.
+
+Everything that is not a clean comparison of two numbers fails: a metric that one side lacks, NaN, infinity,
+text. Limits are compared in exact decimal arithmetic, so that "2 %" of 0.05 is 0.001 and not a little less.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from flmd.errors import ParamsError
+from flmd.experiments.revision_files import finite
+
+LOWER = ("nme", "fr", "loss", "error", "unmeasured")
+HIGHER = ("auc", "ratio", "accuracy")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How much worse a metric may get: a share of the baseline's size, or an amount of the metric."""
+
+    amount: Decimal
+    is_share: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Limit:
+        """``"2%"`` is a share, ``"0.002"`` an amount; ParamsError for anything else, or below 0."""
+        number, is_share = text.strip(), False
+        if number.endswith("%"):
+            number, is_share = number[:-1].strip(), True
+        try:
+            amount = Decimal(number) / (100 if is_share else 1)
+        except InvalidOperation:
+            amount = Decimal("nan")
+        if not (amount.is_finite() and amount >= 0):
+            raise ParamsError(
+                f"limit {text!r}",
+                expected="0 or more: a share of the baseline such as 2%, or an amount such as 0.002",
+            )
+        return cls(amount, is_share)
+
+    def allowed(self, baseline: Decimal) -> Decimal:
+        """The amount by which a metric may be worse than ``baseline``; a share is of its absolute value."""
+        return self.amount * abs(baseline) if self.is_share else self.amount
+
+    def __str__(self) -> str:
+        return f"{(self.amount * 100).normalize():f} %" if self.is_share else f"{self.amount:f}"
+
+
+def higher_is_better(metric: str) -> bool | None:
+    """What a metric's name says, by the words of its last part; None where it says nothing.
+
+    Examples
+    --------
+    >>> higher_is_better("ibug300w.auc08"), higher_is_better("ibug300w.nme_mouth")
+    (True, False)
+    """
+    words = set(re.split(r"[^a-z]+", metric.rpartition(".")[2].lower()))
+    if words & set(HIGHER):  # nme_ratio is a ratio of errors to this model's
+        return True
+    return False if words & set(LOWER) else None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One metric, judged. ``passed`` is False for a regression and for whatever could not be compared."""
+
+    metric: str
+    baseline: Any
+    now: Any
+    limit: str
+    says: str
+    passed: bool
+
+    @property
+    def change(self) -> str:
+        """The difference, and its share of the baseline's size."""
+        if not (finite(self.baseline) and finite(self.now)):
+            return "-"
+        difference = _exact(self.now) - _exact(self.baseline)
+        if not difference:
+            return "0"
+        if not self.baseline:
+            return f"{difference:+.6g}"
+        return f"{difference:+.6g} ({100 * difference / abs(_exact(self.baseline)):+.2f} %)"
+
+
+def judge(
+    metric: str, baseline: Mapping[str, Any], now: Mapping[str, Any], limit: Limit, *, higher: bool
+) -> Verdict:
+    """Compare one metric of two flat sets of metrics.
+
+    Parameters
+    ----------
+    limit : worse by exactly this much still passes. A share of a baseline of 0 allows nothing.
+    higher : whether a larger value is better.
+    """
+    old, new = baseline.get(metric), now.get(metric)
+    sign = "-" if higher else "+"
+
+    def says(text: str, passed: bool = False) -> Verdict:
+        return Verdict(metric, old, new, f"{sign}{limit}", text, passed)
+
+    sides = (("in the baseline", baseline), ("now", now))
+    for failure, found in (
+        ("MISSING", [side for side, values in sides if metric not in values]),
+        ("NOT A NUMBER", [side for side, values in sides if not finite(values.get(metric))]),
+    ):
+        if found:
+            return says(f"{failure} {' and '.join(found)}")
+    before, after = _exact(baseline[metric]), _exact(now[metric])
+    worse = before - after if higher else after - before
+    if worse > limit.allowed(before):
+        return says("REGRESSION")
+    return says("better" if worse < 0 else "same" if worse == 0 else "within the limit", True)
+
+
+def table(verdicts: Sequence[Verdict], baseline: str, now: str) -> str:
+    """The verdicts as plain text, a line each under a header; no newline at the end."""
+    rows = [["metric", baseline, now, "change", "limit", "verdict"]]
+    for v in verdicts:
+        rows.append([v.metric, _cell(v.baseline), _cell(v.now), v.change, v.limit, v.says])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    rows.insert(1, ["-" * width for width in widths])
+    lines = []
+    for first, *numbers, last in rows:
+        middle = [cell.rjust(width) for cell, width in zip(numbers, widths[1:-1], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *middle, last]).rstrip())
+    return "\n".join(lines)
+
+
+def notes(metrics: Sequence[str], baseline: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What makes a comparison unfair: another number of faces measured or left out on the two sides."""
+    found = []
+    for part in dict.fromkeys(metric.rpartition(".")[0] for metric in metrics):
+        for key, about in (("faces", "measured on"), ("faces_unmeasured", "could not measure")):
+            name = f"{part}.{key}" if part else key
+            old, new = baseline.get(name), now.get(name)
+            if old is not None and new is not None and old != new:
+                found.append(f"note: {part or 'the model'} {about} {new} faces, the baseline {old}")
+    return found
+
+
+def _exact(value: float) -> Decimal:
+    """A float as the shortest decimal that reads back as it: what the file says."""
+    return Decimal(repr(value))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if finite(value):
+        return f"{value:.6g}"
+    text = repr(value)
+    return text if len(text) <= 16 else text[:15] + "…"

@@ -1,0 +1,1 @@
+"""Using a model: pictures, videos, detectors, deployment, speed."""

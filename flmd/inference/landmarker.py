@@ -1,0 +1,193 @@
+"""A trained model ready for pictures: points for boxes, and faces for whole pictures.
+
+What runs the network is a *backend*: a callable from crops to points, chosen by the file's kind. Another
+kind of file is another loader and a line in ``LOADERS``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from flmd.core import geometry
+from flmd.errors import InputError, StoreError
+from flmd.face import Face, visibility_of
+from flmd.inference import detection
+from flmd.inference.detection import Detector, Found
+from flmd.inference.face_crops import crop_affines, cut
+from flmd.inference.picture import ImageLike, Picture, open_picture
+from flmd.schemes import Scheme, get_scheme
+
+if TYPE_CHECKING:
+    from flmd.models.checkpoint import ModelInfo
+
+# (N, S, S) or (N, 3, S, S) uint8 crops -> (N, K, 2) float32 points in pixels of the crop, the first pixel's
+# centre being (0, 0). Normalisation of pixels and points is the backend's business.
+Backend = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+# Ending of a model file -> what loads it: (path, device) -> (Backend, ModelInfo). Any other is torch's.
+LOADERS: dict[str, str] = {".onnx": "flmd.inference.deploy.onnx_runtime:load"}
+TORCH = "flmd.inference.torch_backend:load"
+BATCH = 64  # crops; what the backend gets at once
+
+
+def load(path: Path | str, device: str = "auto") -> Landmarker:
+    """A model file, ready to be used.
+
+    Parameters
+    ----------
+    path : a model of flmd: ``best.pt`` of a training, or an ONNX file of ``flmd export``.
+    device : "auto", "cpu", "cuda" ...
+
+    Raises
+    ------
+    InputError : there is no such file. StoreError : it is not a model. ParamsError : no such device.
+
+    Example
+    -------
+    >>> landmarker = flmd.load("data/model/best.pt")  # doctest: +SKIP
+    >>> faces = landmarker.predict("group.jpg")  # doctest: +SKIP
+    >>> faces[0].landmarks.shape  # doctest: +SKIP
+    (68, 2)
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("no such file", where=str(path), expected="a model: train one, or `dvc pull`")
+    module, _, attribute = LOADERS.get(path.suffix.lower(), TORCH).partition(":")
+    backend, info = getattr(importlib.import_module(module), attribute)(path, device)
+    try:
+        return Landmarker(backend, info)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"its crop settings are incomplete ({error})", where=str(path)) from None
+
+
+class Landmarker:
+    """Points for boxes, and faces for pictures.
+
+    Parameters
+    ----------
+    backend : see ``Backend``. info : of the model it runs; its crop says how faces are cut out.
+
+    Attributes
+    ----------
+    scheme : of the points. input_size : S, pixels. zoom : side of the crop over the box's longer side.
+    """
+
+    def __init__(self, backend: Backend, info: ModelInfo) -> None:
+        self.backend, self.info = backend, info
+        self.scheme: Scheme = get_scheme(info.scheme)
+        self.input_size = int(info.normalisation.input_size)
+        self.zoom = float(info.crop["padding"]) * float(info.crop["crop"])
+        self.color = str(info.crop["color"])
+        # Training makes the grey of a picture first where no change of colour comes between; so do we.
+        changes_color = any(float(info.crop.get(name, 0)) > 0 for name in ("saturation", "hue"))
+        self._grey_first = self.color == "grey" and not changes_color
+
+    def predict(
+        self, image: ImageLike, detector: str | Detector = "haar", *, exif: bool = True
+    ) -> list[Face]:
+        """Find the faces of a picture and their points.
+
+        Parameters
+        ----------
+        image : path, bytes, or (H, W), (H, W, 3) RGB or (H, W, 4) RGBA uint8 array.
+        detector : a name as :func:`flmd.inference.detection.get` takes it, or a detector.
+        exif : faces are upright once the picture is turned as its EXIF says; False: as stored.
+
+        Returns
+        -------
+        Faces, the largest first; none is an empty list. Boxes and points are in stored pixels, whatever
+        EXIF says. ``attributes["score"]`` is the detector's, where there is one.
+
+        Raises
+        ------
+        InputError : the picture cannot be used. ParamsError : no such detector.
+        """
+        picture = open_picture(image, exif=exif)
+        find = detection.get(detector) if isinstance(detector, str) else detector
+        return self.faces(picture, find(picture))
+
+    def faces(self, picture: Picture, found: Found) -> list[Face]:
+        """The faces of a picture in which a detector found boxes."""
+        points = self.points_of(picture, found.boxes)
+        return [
+            Face(
+                image=picture.name,
+                landmarks=landmarks,
+                visibility=visibility_of(landmarks),
+                box=box,
+                box_source=found.source,
+                image_size=picture.size,
+                attributes={} if np.isnan(score) else {"score": float(score)},
+                where=picture.name,
+            )
+            for box, score, landmarks in zip(found.boxes, found.scores, points, strict=True)
+        ]
+
+    def points(self, image: ImageLike, boxes: ArrayLike) -> NDArray[np.float32]:
+        """Points of faces whose boxes are known.
+
+        Parameters
+        ----------
+        image : as for :meth:`predict`; EXIF is ignored, as it is in annotated data.
+        boxes : (N, 4) x, y, width, height in pixels, like those the model was trained with.
+
+        Returns
+        -------
+        (N, K, 2) float32 pixels of the picture, the centre of the top-left pixel being (0, 0).
+
+        Raises
+        ------
+        InputError : the picture or a box cannot be used, or the network's output is not finite.
+        """
+        return self.points_of(open_picture(image, exif=False), boxes)
+
+    def points_of(self, picture: Picture, boxes: ArrayLike) -> NDArray[np.float32]:
+        """:meth:`points` of a picture that is decoded, looked at the way up it says."""
+        checked = _checked(boxes, picture)
+        points = np.zeros((len(checked), self.scheme.count, 2), np.float32)
+        for start in range(0, len(checked), BATCH):
+            crops, affine = self.crops(picture, checked[start : start + BATCH])
+            at_crop = self.backend(crops)
+            if not np.isfinite(at_crop).all():
+                raise InputError(
+                    "the network's output is not finite", where=picture.name or None, hint="train again"
+                )
+            points[start : start + BATCH] = geometry.apply(geometry.invert(affine), at_crop)
+        return points
+
+    def crops(
+        self, picture: Picture, boxes: NDArray[np.floating]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """What the network sees of (N, 4) boxes: crops for the backend, (N, 2, 3) stored -> crop pixels."""
+        affine = crop_affines(picture, boxes, self.zoom, self.input_size)
+        crops = cut(picture, affine, self.input_size, self.color, grey_first=self._grey_first)
+        return crops, affine
+
+
+def _checked(boxes: ArrayLike, picture: Picture) -> NDArray[np.float64]:
+    """(N, 4) boxes that can be cut out; InputError names the first that cannot."""
+    where = picture.name or None
+    try:
+        checked = np.asarray(boxes, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError("boxes are no numbers", where=where, expected="(N, 4)") from None
+    if checked.size == 0:
+        return np.zeros((0, 4))
+    if checked.ndim != 2 or checked.shape[1] != 4:
+        raise InputError(f"boxes of shape {checked.shape}", where=where, expected="(N, 4)")
+    width, height = picture.size
+    for row, (x, y, w, h) in enumerate(checked.tolist()):
+        if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0:
+            expected = "x, y, width, height in pixels, finite, with a size above 0"
+            raise InputError(f"box {row} is {[x, y, w, h]}", where=where, expected=expected)
+        if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+            raise InputError(
+                f"box {row} is {[x, y, w, h]}, outside the picture of {width}x{height}", where=where
+            )
+    return checked

@@ -1,0 +1,149 @@
+"""Predicting on many pictures: one after the other, a bad one does not stop the rest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from flmd.core import geometry
+from flmd.errors import FlmdError, InputError, one_line
+from flmd.face import Face
+from flmd.inference.detection import Detector
+from flmd.inference.landmarker import Landmarker
+from flmd.inference.picture import MAX_BYTES, Picture, open_picture
+from flmd.inference.video.drawing import DrawnFace, draw
+from flmd.tree import FileTree
+
+_ENDINGS = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png"}  # of drawn pictures; any other gets .png
+_QUALITY = 95
+READABLE = 320  # px, side of a face on which the numbers of its points can be read
+LARGEST = 4000  # px, side to which a picture is enlarged for that
+
+
+@dataclass
+class PictureAccount:
+    """What became of the pictures. ``bad``: a line for each that could not be used."""
+
+    pictures: int = 0
+    faces: int = 0
+    without_face: int = 0
+    bad: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PictureRun:
+    """Predicts the faces of pictures.
+
+    Attributes
+    ----------
+    landmarker, detector : find points and faces.
+    exif : look at pictures the way EXIF says.
+    drawn : folder that takes the drawn pictures, or None. numbers : draw the index beside each point.
+    complain : is told of each bad picture, at once.
+    """
+
+    landmarker: Landmarker
+    detector: Detector
+    exif: bool = True
+    drawn: Path | None = None
+    numbers: bool = False
+    complain: Callable[[str], object] = lambda line: None
+
+    def faces(self, tree: FileTree, names: list[str], account: PictureAccount) -> Iterator[Face]:
+        """The faces of the pictures of a tree, in order; ``Face.image`` is the name in the tree."""
+        for name in tqdm(names, desc="predict", unit="picture", disable=None):
+            try:
+                found = self._faces_of(tree, name)
+            except FlmdError as error:
+                self._note(account, str(error))
+                continue
+            except (cv2.error, MemoryError) as error:
+                self._note(account, f"{tree.where(name)}: cannot be processed ({one_line(error)})")
+                continue
+            account.pictures += 1
+            account.faces += len(found)
+            account.without_face += not found
+            yield from found
+
+    def _note(self, account: PictureAccount, line: str) -> None:
+        account.bad.append(line)
+        self.complain(line)
+
+    def _faces_of(self, tree: FileTree, name: str) -> list[Face]:
+        where = tree.where(name)
+        size = tree.size(name)
+        if size > MAX_BYTES:
+            raise InputError(f"{size} bytes", where=where, expected=f"a picture of at most {MAX_BYTES}")
+        try:
+            picture = replace(open_picture(tree.read(name), exif=self.exif), name=name)
+            faces = self.landmarker.faces(picture, self.detector(picture))
+        except InputError as error:  # the name alone does not say which archive
+            raise InputError(error.what, where=where, expected=error.expected, hint=error.hint) from None
+        for face in faces:
+            face.where = where
+        if self.drawn is not None:
+            write_drawn(self.drawn, picture, faces, numbers=self.numbers)
+        return faces
+
+
+def draw_faces(picture: Picture, faces: list[Face], *, numbers: bool = False) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB: the upright picture, with the faces drawn where they are seen.
+
+    With ``numbers`` it is enlarged by a whole factor where a face is too small for them to be read.
+    """
+    canvas = picture.upright.copy()
+    to_canvas = picture.to_upright
+    sides = [float(geometry.box_side(face.box)) for face in faces if face.box is not None]
+    if numbers and sides:
+        factor = min(math.ceil(READABLE / min(sides)), LARGEST // max(canvas.shape))
+        if factor > 1:
+            canvas = cv2.resize(canvas, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+            to_canvas = geometry.compose(geometry.resize_affine(factor), to_canvas)
+    draw(canvas, [_drawn(face, to_canvas) for face in faces], numbers=numbers)
+    return canvas
+
+
+def drawn_name(name: str) -> str:
+    """The name of the drawn picture of a picture: ``a/b.jpg`` -> ``a/b_faces.jpg``; a PNG of any other kind.
+
+    Never the picture's own name: readers of annotations find pictures by it in the folders around them, and
+    would take the drawn one.
+    """
+    path = PurePosixPath(name)
+    if path.suffix.lower() in _ENDINGS:
+        return str(path.with_name(f"{path.stem}_faces{path.suffix}"))
+    return f"{name}_faces.png"
+
+
+def write_drawn(folder: Path, picture: Picture, faces: list[Face], *, numbers: bool = False) -> Path:
+    """Write a picture with its faces drawn, upright, whole or not at all."""
+    path = folder / drawn_name(picture.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bgr = cv2.cvtColor(draw_faces(picture, faces, numbers=numbers), cv2.COLOR_RGB2BGR)
+    kind = _ENDINGS[path.suffix.lower()]
+    options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if kind == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
+    done, data = cv2.imencode(kind, bgr, options)
+    if not done:
+        raise InputError("the drawn picture cannot be encoded", where=picture.name)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data.tobytes())
+    temporary.replace(path)
+    return path
+
+
+def _drawn(face: Face, to_canvas: NDArray[np.float64]) -> DrawnFace:
+    points = geometry.apply(to_canvas, face.landmarks)
+    box = None
+    if face.box is not None:
+        b = np.asarray(face.box, np.float64)
+        corners = geometry.apply(to_canvas, np.stack([b[:2], b[:2] + b[2:] - 1]))
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        box = np.concatenate([low, high - low + 1])
+    return DrawnFace(points, box)

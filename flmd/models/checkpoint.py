@@ -1,0 +1,202 @@
+"""Models and half-finished trainings on disk.
+
+A model file is a torch zip of plain values: format name, version, a JSON text with all that is
+needed to use the model, and its weights. It is loaded with ``weights_only=True``, so no file can run
+code. The same content gives the same bytes, so the same seed gives the same digest: metadata is one
+sorted JSON text and weights are written contiguous, because a pickle of live objects would record
+which of them happened to be shared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from flmd import models
+from flmd.errors import FlmdError, InputError, StoreError
+from flmd.models.normalisation import Normalisation
+
+MODEL, RESUME = "flmd-model", "flmd-resume"
+VERSION = 1
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Everything about a model but its weights; JSON values only.
+
+    Attributes
+    ----------
+    network, options : as :func:`flmd.models.build` takes them.
+    points, channels : K landmarks, C channels.
+    scheme : name of the landmark scheme.
+    normalisation : conventions of pixels and coordinates, with the input size.
+    crop : how a face is cut out for it: padding, crop, color, input_size.
+    epoch : the epoch it was saved after, counted from 1.
+    history : a row for each epoch up to then.
+    made_from : digests and params of what made it.
+    """
+
+    network: str
+    options: dict[str, Any]
+    points: int
+    channels: int
+    scheme: str
+    normalisation: Normalisation
+    crop: dict[str, Any]
+    epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    made_from: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> nn.Module:
+        """The network, with freshly drawn weights."""
+        return models.build(
+            self.network,
+            points=self.points,
+            channels=self.channels,
+            input_size=self.normalisation.input_size,
+            **self.options,
+        )
+
+
+def weights_of(module: nn.Module) -> Weights:
+    """A copy of all parameters and buffers on the CPU, contiguous."""
+    return {
+        name: torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())
+        for name, value in module.state_dict().items()
+    }
+
+
+def save_model(path: Path, weights: Weights, info: ModelInfo) -> None:
+    """Write a model file atomically: the old file or the whole new one, whenever killed.
+
+    Raises
+    ------
+    OSError : it cannot be written; nothing half-written stays under the name.
+    """
+    text = json.dumps({**asdict(info), "normalisation": info.normalisation.to_dict()}, sort_keys=True)
+    _write(path, {"format": MODEL, "version": VERSION, "info": text, "weights": weights})
+
+
+def load_model(path: Path | str, device: torch.device | str = "cpu") -> tuple[nn.Module, ModelInfo]:
+    """The network in eval mode on the device, and what it is.
+
+    Raises
+    ------
+    InputError : there is no such file.
+    StoreError : not a model of flmd, cut short, or of a later version.
+    """
+    path = Path(path)
+    content = _read(path, MODEL)
+    info = _info(path, content)
+    try:
+        module = info.build()
+        module.load_state_dict(content["weights"])
+    except FlmdError as error:
+        raise StoreError(str(error), where=str(path)) from None
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise _unfitting(path, error) from None
+    return module.to(device).eval(), info
+
+
+def read_info(path: Path | str) -> ModelInfo:
+    """What a model is, without building it; InputError and StoreError as :func:`load_model` raises them."""
+    path = Path(path)
+    return _info(path, _read(path, MODEL))
+
+
+def _info(path: Path, content: Mapping[str, Any]) -> ModelInfo:
+    try:
+        tree = json.loads(content["info"])
+        known = {f.name for f in fields(ModelInfo)}
+        return ModelInfo(
+            **{k: v for k, v in tree.items() if k in known and k != "normalisation"},
+            normalisation=Normalisation.from_dict(tree["normalisation"]),
+        )
+    except FlmdError as error:
+        raise StoreError(str(error), where=str(path)) from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _unfitting(path, error) from None
+
+
+def save_resume(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a half-finished training atomically; ``state`` holds tensors, numbers, texts, lists, dicts."""
+    _write(path, {"format": RESUME, "version": VERSION, "state": dict(state)})
+
+
+def load_resume(path: Path | str) -> dict[str, Any]:
+    """What :func:`save_resume` wrote; InputError when there is no file, StoreError for a bad one."""
+    state: dict[str, Any] = _read(Path(path), RESUME)["state"]
+    return state
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    # One temporary name for each target, so that what a killed writer left is overwritten by the next.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            # Given a file object instead of a name, torch does not put the name into the archive.
+            torch.save(dict(content), file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _read(path: Path, kind: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError("no such file", where=str(path))
+    if not zipfile.is_zipfile(path):
+        raise _damaged(path, "not a model file, or one cut short")
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        RuntimeError,
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        KeyError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise _damaged(path, f"not a file that can be loaded safely ({_first_line(error)})") from None
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != kind:
+        raise _damaged(path, f"format is {found!r}" if isinstance(found, str) else "not made by flmd", kind)
+    version = content.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise StoreError(
+            f"{kind} version {version}, made by a later flmd",
+            where=str(path),
+            expected=f"version {VERSION} or earlier",
+            hint="update flmd or train again",
+        )
+    if not {MODEL: {"info", "weights"}, RESUME: {"state"}}[kind] <= content.keys():
+        raise _damaged(path, "parts are missing", kind)
+    return dict(content)
+
+
+def _damaged(path: Path, what: str, kind: str = MODEL) -> StoreError:
+    return StoreError(
+        what, where=str(path), expected=f"a file of format {kind!r}", hint="train again or `dvc pull`"
+    )
+
+
+def _unfitting(path: Path, error: Exception) -> StoreError:
+    return _damaged(path, f"a model file whose content does not fit together ({_first_line(error)})")
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160] if str(error).strip() else ''}"

@@ -1,0 +1,1 @@
+"""What is known of each data set: address, licence, splits, subjects."""

@@ -1,0 +1,179 @@
+"""What is painted on the built-in sample's heads, in the chart of :mod:`flmd.sources.sample.head`.
+
+Every map is the same for all faces; a face's own colours and widths come in when a pixel is shaded.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flmd.sources.sample.head import Floats, chart
+
+DENSITY = 300.0  # texels a chart unit
+LEFT, TOP, RIGHT, BOTTOM = -1.55, -0.75, 1.55, 1.7
+STRAND_DENSITY = 150.0
+
+
+class Skin(NamedTuple):
+    """uint8 maps of the chart.
+
+    Attributes
+    ----------
+    parts : (H, W, 4) lips, mouth opening, eye openings, lashes.
+    tints : (H, W, 4) shade, beard, moustache, blush.
+    brow : (H, W) 255 on the line of the brow, falling to 0 at a distance of 0.1.
+    strands : (256, 256) a tile of hair that lies along v.
+    """
+
+    parts: NDArray[np.uint8]
+    tints: NDArray[np.uint8]
+    brow: NDArray[np.uint8]
+    strands: NDArray[np.uint8]
+
+
+def texel(places: Floats) -> Floats:
+    """``(..., 2)`` chart -> ``(..., 2)`` texel coordinates."""
+    return (places - (LEFT, TOP)) * DENSITY
+
+
+def smooth_outline(points: Floats, closed: bool = True, steps: int = 8) -> Floats:
+    """``(N, 2)`` corners -> a centripetal-like Catmull-Rom curve through them, ``(M, 2)``."""
+    if closed:
+        around = np.concatenate([points[-1:], points, points[:2]])
+    else:
+        around = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
+    t = np.linspace(0, 1, steps, endpoint=False)[:, None]
+    pieces = []
+    for p0, p1, p2, p3 in zip(around, around[1:], around[2:], around[3:], strict=False):
+        pieces.append(
+            p1 + 0.5 * t * (p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0)))
+        )
+    return np.concatenate(pieces)
+
+
+@functools.cache
+def skin() -> Skin:
+    """The maps; made once a process."""
+    at = chart().anchors[:68]
+    size = (round((BOTTOM - TOP) * DENSITY), round((RIGHT - LEFT) * DENSITY))
+    u, v = np.meshgrid(LEFT + np.arange(size[1]) / DENSITY, TOP + np.arange(size[0]) / DENSITY)
+    au = np.abs(u)
+
+    def filled(*outlines: Floats, blur: float = 0.8) -> NDArray[np.uint8]:
+        image = np.zeros(size, np.uint8)
+        cv2.fillPoly(image, [np.round(texel(o) * 16).astype(np.int32) for o in outlines], 255, cv2.LINE_AA, 4)
+        return cv2.GaussianBlur(image, (0, 0), blur).astype(np.uint8)
+
+    def stroked(*lines: Floats, width: float, blur: float) -> NDArray[np.uint8]:
+        image = np.zeros(size, np.uint8)
+        for line in lines:
+            cv2.polylines(image, [np.round(texel(line) * 16).astype(np.int32)], False, 255,
+                          max(1, round(width * DENSITY)), cv2.LINE_AA, 4)  # fmt: skip
+        return cv2.GaussianBlur(image, (0, 0), blur * DENSITY).astype(np.uint8)
+
+    def both(points: list[tuple[float, float]]) -> tuple[Floats, Floats]:
+        line = smooth_outline(np.array(points), closed=False)
+        return line, line * (-1, 1)
+
+    def spot(cu: float, cv: float, su: float, sv: float) -> Floats:
+        return np.exp(-(((au - cu) / su) ** 2) - ((v - cv) / sv) ** 2)
+
+    # the corners of lips and eyes are sharp: each arc on its own
+    def almond(upper: NDArray[np.intp], lower: NDArray[np.intp]) -> Floats:
+        arcs = [smooth_outline(at[part], closed=False) for part in (upper, lower)]
+        return np.concatenate(
+            [np.concatenate([arc, at[part[-1:]]]) for arc, part in zip(arcs, (upper, lower), strict=True)]
+        )
+
+    mouth = almond(np.r_[48:55], np.r_[54:60, 48])
+    inside = almond(np.r_[60:65], np.r_[64:68, 60])
+    eyes = [almond(np.r_[36:40], np.r_[39:42, 36]), almond(np.r_[42:46], np.r_[45:48, 42])]
+    upper_lids = [
+        smooth_outline(at[part], closed=False) - np.array([0, 0.006]) for part in (np.r_[36:40], np.r_[42:46])
+    ]
+    parts = [filled(mouth), filled(inside), filled(*eyes), stroked(*upper_lids, width=0.014, blur=0.004)]
+
+    eye_u = at[42:48, 0].mean()
+    crease = both(
+        [
+            (eye_u - 0.17, 0.0),
+            (eye_u - 0.08, -0.095),
+            (eye_u + 0.04, -0.105),
+            (eye_u + 0.16, -0.045),
+            (eye_u + 0.22, 0.0),
+        ]
+    )
+    bags = both([(eye_u - 0.14, 0.09), (eye_u, 0.135), (eye_u + 0.12, 0.10)])
+    folds = both([(0.20, 0.45), (0.28, 0.58), (0.36, 0.74), (0.39, 0.86)])
+    wings = both([(0.15, 0.38), (0.195, 0.45), (0.175, 0.52), (0.13, 0.535)])
+    seam = smooth_outline(
+        at[[60, 61, 62, 63, 64]] * (1, 0)
+        + at[[60, 67, 66, 65, 64]] * (0, 0.5)
+        + at[[60, 61, 62, 63, 64]] * (0, 0.5),
+        closed=False,
+    )
+    shade = 0.75 * stroked(*crease, width=0.012, blur=0.008) + 0.35 * stroked(*bags, width=0.02, blur=0.02)
+    shade += 0.42 * stroked(*folds, width=0.025, blur=0.022) + 0.55 * stroked(*wings, width=0.018, blur=0.012)
+    shade += 0.25 * stroked(seam, width=0.01, blur=0.008)
+    shade += (
+        235 * spot(0.072, 0.505, 0.038, 0.021)
+        + 70 * spot(0, 0.985, 0.2, 0.05)
+        + 45 * spot(0.0, 0.55, 0.16, 0.035)
+    )
+    shade += (
+        60 * spot(eye_u - 0.19, -0.03, 0.06, 0.1)
+        + 45 * spot(eye_u, -0.1, 0.17, 0.06)
+        + 28 * spot(0, 0.63, 0.035, 0.06)
+    )
+    shade += 90 * np.clip((v - np.interp(au, np.abs(at[8:17, 0]), at[8:17, 1])) / 0.15, 0, 1) * (v > 0.3)
+
+    jaw = np.interp(au, [0, 0.3, 0.7, 1.0, 1.3, 1.6], [1.0, 0.9, 0.72, 0.45, 0.1, -0.1])
+    beard = 255 * np.clip((v - jaw + 0.12) / 0.12, 0, 1) * np.clip((au - 0.0) / 0.01 + 1, 0, 1)
+    goatee = 255 * (1 - np.clip((np.hypot(au / 0.36, (v - 0.86) / 0.28) - 1) / 0.15, 0, 1)) * (v > 0.8)
+    beard = np.maximum(beard, goatee)
+    moustache = (
+        255
+        * np.clip(1 - (au / 0.34) ** 4, 0, 1)
+        * np.clip((v - 0.56 - 0.25 * au) / 0.06, 0, 1)
+        * (v < 0.80 + 0.35 * au)
+    )
+    blush = (
+        200 * spot(0.45, 0.36, 0.25, 0.18) + 170 * spot(0, 0.42, 0.13, 0.12) + 60 * spot(0, 1.15, 0.2, 0.12)
+    )
+    tints = [
+        cv2.GaussianBlur(np.clip(m, 0, 255).astype(np.uint8), (0, 0), b)
+        for m, b in ((shade, 1.5), (beard, 8), (moustache, 4), (blush, 6))
+    ]
+
+    away = np.full(size, 255, np.uint8)
+    for line in (at[17:22], at[22:27]):
+        curve = smooth_outline(line, closed=False)
+        cv2.polylines(
+            away,
+            [np.round(texel(np.concatenate([curve, line[-1:]])) * 16).astype(np.int32)],
+            False,
+            0,
+            1,
+            cv2.LINE_8,
+            4,
+        )
+    distance = cv2.distanceTransform(away, cv2.DIST_L2, 5) / DENSITY
+    brow = np.clip(255 * (1 - distance / 0.1), 0, 255).astype(np.uint8)
+    return Skin(np.stack(parts, axis=2), np.stack(tints, axis=2), brow, _strands())
+
+
+def _strands() -> NDArray[np.uint8]:
+    """A tile of hair, lying along v, mean 128."""
+    rng = np.random.Generator(np.random.Philox(key=68))
+    noise = rng.normal(0, 1, (256, 256)).astype(np.float32)
+    tiled = np.tile(noise, (3, 3))
+    total = np.zeros((256, 256), np.float32)
+    for along, across in ((40, 0.8), (60, 2.5), (80, 7.0)):
+        layer = cv2.GaussianBlur(tiled, (0, 0), sigmaX=across, sigmaY=along)[256:512, 256:512]
+        total += layer / layer.std()
+    return np.clip(128 + 36 * total, 0, 255).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""The training loop: batches, losses, optimizers, curves; the same bytes when killed and resumed."""

@@ -1,0 +1,71 @@
+"""Colour changes: the same pixels as albumentations', whose kernels are too heavy to import in workers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from flmd.augmentation import photometric
+from flmd.augmentation.photometric import Photometric
+from flmd.core import images
+
+
+@pytest.fixture
+def picture() -> NDArray[np.uint8]:
+    """An (80, 80, 3) picture with every hue and soft shades."""
+    noise = np.random.default_rng(0).integers(0, 256, (80, 80, 3), dtype=np.uint8)
+    return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
+
+
+@pytest.mark.slow
+def test_saturation_and_hue_give_albumentations_pixels(
+    picture: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_ALBUMENTATIONS_UPDATE", "1")
+    import albumentations.augmentations.pixel.functional as kernels
+
+    for factor in (0.0, 0.4, 0.97, 1.3, 2.0):
+        expected = kernels.adjust_saturation_torchvision(picture, factor)
+        assert np.array_equal(photometric.saturate(picture, factor), expected)
+    for turns in (-0.5, -0.05, -0.001, 0.02, 0.31):
+        expected = kernels.adjust_hue_torchvision(picture, turns)
+        assert np.array_equal(photometric.turn_hue(picture, turns), expected)
+
+
+def test_making_crops_never_imports_albumentations_or_torch() -> None:
+    code = (
+        "import flmd.augmentation.build, sys; print({'albumentations', 'torch', 'scipy'} & set(sys.modules))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+def test_brightness_and_contrast_follow_their_formula(picture: NDArray[np.uint8]) -> None:
+    change = Photometric(brightness=1.2, contrast=0.7)
+    for pixels in (picture, images.to_grey(picture)):
+        weights = (0.299, 0.587, 0.114) if pixels.ndim == 3 else (1.0,)
+        means = pixels.reshape(-1, len(weights)).mean(axis=0)
+        mean = 1.2 * float(np.dot(means, weights))
+        expected = np.clip(np.rint(mean + 0.7 * (1.2 * pixels.astype(np.float64) - mean)), 0, 255)
+        assert np.array_equal(photometric.change_levels(pixels, change), expected)
+
+
+def test_noise_has_the_deviation_asked_for() -> None:
+    flat = np.full((128, 128), 128, np.uint8)
+    noisy = photometric.change_texture(flat, Photometric(noise=0.04, noise_place=0.3), seed=1)
+    assert noisy.std() == pytest.approx(0.04 * 255, rel=0.03)
+    assert noisy.mean() == pytest.approx(128, abs=0.3)
+    dark = photometric.change_texture(np.zeros_like(flat), Photometric(noise=0.04), seed=1)
+    assert dark.min() == 0
+    assert dark.max() > 20
+
+
+def test_the_neutral_change_changes_nothing(picture: NDArray[np.uint8]) -> None:
+    change = Photometric()
+    assert photometric.change_levels(picture, change) is picture
+    assert photometric.change_color(picture, change) is picture
+    assert photometric.change_texture(picture, change, seed=1) is picture

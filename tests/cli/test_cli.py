@@ -1,0 +1,113 @@
+"""The two commands on a store: train, go on, measure; and what they say of themselves."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from flmd import __version__
+from flmd.cli import flmd, flmd_data
+from tests.factories import convert_list, make_face, write_picture
+from tests.pipeline.project import ROOT
+
+
+def call(monkeypatch: pytest.MonkeyPatch, entry, *arguments: object) -> int:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(sys, "argv", ["flmd", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    faces = []
+    for i in range(16):
+        rng = np.random.default_rng(i)
+        write_picture(tmp_path / f"{i}.png", rng.integers(0, 255, (100, 110, 3), dtype=np.uint8))
+        split = "test" if i % 4 == 0 else "val" if i % 4 == 1 else "train"
+        faces.append(make_face(f"{i}.png", seed=i, subject=f"s{i}", split=split))
+    convert_list(tmp_path, faces, tmp_path / "faces.h5")[1].close()
+    return tmp_path / "faces.h5"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    yaml = YAML()
+    tree = yaml.load(ROOT / "params.yaml")
+    tree["augment"].update(input_size=32, variants=2, albumentations=[])
+    tree["train"].update(epochs=1, network_options={"width": 0.125, "middle_blocks": 1})
+    yaml.dump(tree, tmp_path / "small.yaml")
+    return tmp_path / "small.yaml"
+
+
+def test_train_then_evaluate_on_any_store(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    store: Path,
+    settings: Path,
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "run"
+    assert call(monkeypatch, flmd, "train", store, "-o", run, "--params", settings, "--workers", 1) == 0
+    assert {"best.pt", "last.pt", "arrays.h5", "curves"} <= {p.name for p in run.iterdir()}
+    capsys.readouterr()
+    out = tmp_path / "measured"
+    assert call(monkeypatch, flmd, "evaluate", store, "-m", run / "best.pt", "-o", out) == 0
+    printed = capsys.readouterr().out
+    assert "inter-ocular" in printed
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["test"]["faces"] == 4
+    assert metrics["test"]["mean_shape_nme"] > 0
+    assert (out / "plots" / "worst.png").exists()
+    made_from = json.loads((out / "evaluation.json").read_text())["made_from"]
+    assert set(made_from["inputs"]) == {"faces.h5", "best.pt"}
+    capsys.readouterr()
+    assert call(monkeypatch, flmd, "train", store, "-o", run, "--params", settings) == 2
+    assert "add --overwrite" in capsys.readouterr().err
+
+
+def test_every_command_shows_an_example(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for entry, commands in (
+        (flmd_data, ("formats", "convert", "inspect", "preview")),
+        (flmd, ("train", "evaluate")),
+    ):
+        for command in commands:
+            assert call(monkeypatch, entry, command, "--help") == 0
+            assert "Example: flmd" in capsys.readouterr().out
+        assert call(monkeypatch, entry, "--version") == 0
+        assert __version__ in capsys.readouterr().out
+        assert call(monkeypatch, entry, "--help") == 0
+        assert "--install-completion" in capsys.readouterr().out
+
+
+def test_debug_shows_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, flmd_data, "--debug", "inspect", "/nowhere.h5") == 2
+    error = capsys.readouterr().err
+    assert "Traceback" in error
+    assert error.splitlines()[-1] == "error: /nowhere.h5: no such file"
+
+
+def test_preview_and_inspect(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], store: Path, tmp_path: Path
+) -> None:
+    assert (
+        call(
+            monkeypatch, flmd_data, "preview", store, "-o", tmp_path / "sheet.png", "--count", 6, "--numbers"
+        )
+        == 0
+    )
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    assert call(monkeypatch, flmd_data, "inspect", store) == 0
+    assert "16 faces, scheme ibug68" in capsys.readouterr().out
+    assert call(monkeypatch, flmd_data, "convert", store, tmp_path / "back.xml", "--to", "dlib-xml") == 0
+    assert (tmp_path / "back.xml").read_text().count("<box") == 16

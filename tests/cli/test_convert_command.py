@@ -1,0 +1,168 @@
+"""`flmd-data convert` and `detect` as a user calls them."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flmd.cli import data
+from flmd.curation.face_source import open_faces
+from flmd.face import Face
+from flmd.formats import get
+from flmd.schemes import IBUG68
+from flmd.store.face_store import FaceStore
+from tests.factories import make_face, write_picture
+
+
+class Outcome:
+    """Exit code and output of one call."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def flmd_data(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    def call(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["flmd-data", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            data.main()
+        out, err = capsys.readouterr()
+        return Outcome(int(ended.value.code or 0), out, err)
+
+    return call
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Path:
+    """A list of 12 faces of 6 people, the picture of the first one there."""
+    faces = [make_face(f"p{i // 2}_{i}.png", seed=i, split="") for i in range(12)]
+    for face in faces:
+        face.landmarks = np.round(face.landmarks)
+    get("dlib-xml").write(faces, tmp_path / "set" / "labels.xml", IBUG68)
+    write_picture(tmp_path / "set" / "p0_0.png", np.zeros((90, 120, 3), np.uint8))
+    return tmp_path / "set" / "labels.xml"
+
+
+def faces_of(path: Path) -> list[Face]:
+    with open_faces(path) as found:
+        return [item for item in found if isinstance(item, Face)]
+
+
+def test_annotations_alone_become_a_store(flmd_data, listed: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = flmd_data("convert", listed, tmp_path / "a.h5")
+    assert done.code == 0
+    assert "12 faces read, 1 kept, skipped: image_missing 11" in done.out
+    done = flmd_data("convert", listed, tmp_path / "b.h5", "--images", "none", "--box", "landmarks")
+    assert "12 faces read, 12 kept" in done.out
+    read = faces_of(listed)
+    with FaceStore(tmp_path / "b.h5") as store:
+        assert not store.has_crops
+        assert store.numbers("image_size").tolist() == [[120, 90]] + [[0, 0]] * 11
+        low = np.array([f.landmarks.min(axis=0) for f in read])
+        high = np.array([f.landmarks.max(axis=0) for f in read])
+        assert np.array_equal(store.numbers("box"), np.hstack([low, high - low + 1]))
+        assert set(store.texts("box_source")) == {"landmarks"}
+
+
+def test_no_picture_at_all_says_what_to_do(flmd_data, listed: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (listed.parent / "p0_0.png").unlink()
+    done = flmd_data("convert", listed, tmp_path / "a.h5")
+    assert done.code == 2
+    assert done.err.strip().endswith(
+        "no usable face; skipped: image_missing 12; --images none keeps the annotations alone"
+    )
+
+
+def test_pictures_may_lie_elsewhere(flmd_data, listed: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "elsewhere").mkdir()
+    (listed.parent / "p0_0.png").rename(tmp_path / "elsewhere" / "p0_0.png")
+    arguments = ("--to", "coco", "--pictures", tmp_path / "elsewhere", "--images", "copy")
+    done = flmd_data("convert", listed, tmp_path / "out", *arguments)
+    assert done.code == 0
+    assert (tmp_path / "out" / "p0_0.png").exists()
+    assert "missing: 11 pictures" in done.err
+
+
+def test_text_to_text_with_new_splits(flmd_data, listed: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    arguments = ("--to", "coco", "--split", "subject", "--test", 0.4, "--subject-from", "^(p.)_", "--seed", 3)
+    done = flmd_data("convert", listed, tmp_path / "x.json", *arguments)
+    assert done.code == 0
+    faces = faces_of(tmp_path / "x.json")
+    assert len(faces) == 12
+    sides = {side: {f.subject for f in faces if f.split == side} for side in ("train", "test")}
+    assert sides["train"] | sides["test"] == {f"p{i}" for i in range(6)}
+    assert not sides["train"] & sides["test"]
+    assert sides["test"]
+
+
+def test_strict_refuses_to_lose_and_says_what(flmd_data, listed: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    report = tmp_path / "loss.json"
+    arguments = ("--to", "pts", "--strict", "--report", report)
+    done = flmd_data("convert", listed, tmp_path / "out", *arguments)
+    assert done.code == 2
+    # Of pictures that are not there, the reader of .pts takes the ending to be .jpg.
+    assert "lost: box of 12 faces, image name of 12 faces; leave out --strict" in done.err
+    assert not (tmp_path / "out").exists()
+    assert json.loads(report.read_text())["lost"] == {"box": 12, "image name": 12}
+    assert flmd_data("convert", listed, tmp_path / "out", "--to", "coco", "--strict").code == 0
+
+
+def test_the_other_base_and_another_scheme(flmd_data, listed: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    arguments = ("--base", 1, "--scheme", "ibug51", "--to", "coco")
+    assert flmd_data("convert", listed, tmp_path / "x.json", *arguments).code == 0
+    for before, after in zip(faces_of(listed), faces_of(tmp_path / "x.json"), strict=True):
+        assert np.array_equal(after.landmarks, before.landmarks[17:] - 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--base", 2), "--base is 2; expected 0, 0.5 or 1"),
+        (("--scheme", "wflw98"), "scheme ibug68 lacks"),
+        (("--scheme", "ibug86"), "did you mean 'ibug68'"),
+        (("--images", "copy"), "--images copy, but DST is a store"),
+        (("--from", "wflw"), "not wflw"),
+        (("--to", "coc"), "unknown format 'coc'; expected one of .*; did you mean 'coco'"),
+        (("--to", "celeba"), "celeba holds celeba5, but the faces are ibug68; add --scheme celeba5"),
+    ],
+)
+def test_mistakes_are_one_line(flmd_data, listed: Path, tmp_path: Path, arguments, message: str) -> None:  # type: ignore[no-untyped-def]
+    done = flmd_data("convert", listed, tmp_path / "x.h5", *arguments)
+    assert done.code == 2
+    (line,) = done.err.strip().splitlines()
+    assert re.search(message, line), line
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]
+
+
+def test_a_store_is_split_by_its_own_command(flmd_data, listed: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    flmd_data("convert", listed, tmp_path / "a.h5", "--images", "none")
+    done = flmd_data("convert", tmp_path / "a.h5", tmp_path / "b.h5", "--split", "subject")
+    assert done.code == 2
+    assert "use flmd-data split" in done.err
+
+
+def test_detect_names_the_format_and_why_the_others_do_not_fit(flmd_data, listed: Path) -> None:  # type: ignore[no-untyped-def]
+    done = flmd_data("detect", listed.parent)
+    assert done.code == 0
+    first, *others = done.out.splitlines()
+    assert first.split()[:4] == ["dlib-xml", "certain", "1", "file:"]
+    assert all(line.split()[1] == "no" and len(line.split()) > 3 for line in others)
+    (listed.parent / "labels.xml").write_text("<x/>")
+    done = flmd_data("detect", listed.parent)
+    assert done.code == 1
+    assert done.err.strip() == "no format fits"
+
+
+def test_a_store_goes_to_an_address_and_comes_from_one(flmd_data, listed: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    address = f"file://{tmp_path}/there/a.h5"
+    assert flmd_data("convert", listed, address, "--images", "none").code == 0
+    assert [p.name for p in (tmp_path / "there").iterdir()] == ["a.h5"]
+    assert flmd_data("convert", address, tmp_path / "b.json", "--to", "coco").code == 0
+    assert len(faces_of(tmp_path / "b.json")) == 12
+    assert flmd_data("convert", listed, address, "--images", "none").code == 2

@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from flmd import models
+from flmd.core.params import TrainParams
+from flmd.errors import FlmdError, InputError, ParamsError
+from flmd.models.checkpoint import load_model
+from flmd.models.normalisation import Normalisation
+from flmd.training import loop, losses, optim
+from flmd.training.loop import FitResult, fit
+from tests.faces_drawn import SQUARE, squares
+
+ROOT = Path(__file__).resolve().parents[2]
+EPOCHS = 4
+
+
+def settings(**changes: object) -> TrainParams:
+    fields: dict[str, object] = {
+        "datasets": ["squares"],
+        "network": "xception",
+        "network_options": {"width": 0.125, "middle_blocks": 1},
+        "lr": 3e-3,
+        "schedule": "plateau",
+        "schedule_options": {"patience": 0, "warmup": 0.5},
+        "epochs": EPOCHS,
+        "batch": 16,
+        "epoch_faces": 70,
+        "device": "cpu",
+    }
+    return TrainParams.model_validate({**fields, **changes})
+
+
+def train(
+    folder: Path, *, seed: int = 7, resume: bool = True, progress: bool = False, **changes: object
+) -> FitResult:
+    """A small training into ``folder``: model/, state/ and curves/."""
+    return fit(
+        squares(96),
+        squares(24, seed=1),
+        settings(**changes),
+        scheme=SQUARE,
+        seed=seed,
+        crop={"input_size": 32, "padding": 1.3},
+        out=folder / "model",
+        resume_dir=folder / "state" if resume else None,
+        curves=folder / "curves",
+        made_from={"arrays": "abc"},
+        progress=progress,
+    )
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def outside_the_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Curves of these trainings are none of this project's own DVC experiments."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    train(folder)
+    return folder
+
+
+def test_same_seed_gives_the_same_bytes(undisturbed: Path, tmp_path: Path) -> None:
+    train(tmp_path, resume=False)
+    assert files(tmp_path) == files(undisturbed)
+
+
+def test_another_seed_gives_another_model(undisturbed: Path, tmp_path: Path) -> None:
+    train(tmp_path, seed=8, epochs=1)
+    assert files(tmp_path)["model/last.pt"] != files(undisturbed)["model/last.pt"]
+
+
+def test_killed_and_started_again_ends_with_the_same_bytes(undisturbed: Path, tmp_path: Path) -> None:
+    code = "import pathlib, tests.training.test_loop as t; "
+    code += f"t.train(pathlib.Path({str(tmp_path)!r}), progress=True)"
+    command = [sys.executable, "-u", "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, cwd=tmp_path, env=environment, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("epoch 2/"):
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    assert list((tmp_path / "state").glob("*/resume.pt"))
+    # As DVC does before it starts the stage again: outputs are gone, the state is not one of them.
+    for path in [*(tmp_path / "model").iterdir(), tmp_path / "curves" / "metrics.json"]:
+        path.unlink(missing_ok=True)
+    again = subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, env=environment, text=True)
+    assert "going on after epoch" in again.stdout
+    assert not any(line.startswith("epoch 1/") for line in again.stdout.splitlines())
+    assert files(tmp_path) == files(undisturbed)  # and so no state is left behind
+
+
+def test_state_of_other_settings_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(run: Any, epoch: int, bar: Any) -> dict[str, float]:
+        if epoch == 1:
+            raise KeyboardInterrupt
+        return original(run, epoch, bar)
+
+    original = loop._Run._epoch
+    monkeypatch.setattr(loop._Run, "_epoch", crash)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path)
+    monkeypatch.undo()
+    assert len(train(tmp_path, lr=1e-3, epochs=1).history) == 1
+    assert len(list((tmp_path / "state").glob("*/resume.pt"))) == 1  # the first one's still waits
+    assert len(train(tmp_path).history) == EPOCHS
+    assert not (tmp_path / "state").exists()
+
+
+def test_damaged_state_starts_over_with_a_warning(
+    undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = loop._fingerprint(
+        squares(96),
+        squares(24, seed=1),
+        settings(),
+        SQUARE,
+        7,
+        {"input_size": 32, "padding": 1.3},
+        {"arrays": "abc"},
+    )
+    (tmp_path / "state" / digest).mkdir(parents=True)
+    (tmp_path / "state" / digest / "resume.pt").write_bytes(b"half")
+    train(tmp_path)
+    assert "warning: training starts over" in capsys.readouterr().err
+    assert files(tmp_path) == files(undisturbed)
+
+
+def test_model_files_say_what_they_are(undisturbed: Path) -> None:
+    model, info = load_model(undisturbed / "model" / "last.pt")
+    assert (info.network, info.scheme, info.points, info.channels) == ("xception", "square", 5, 1)
+    assert info.normalisation == Normalisation(32)
+    assert info.crop == {"input_size": 32, "padding": 1.3}
+    assert info.made_from == {"arrays": "abc"}
+    assert info.epoch == len(info.history) == EPOCHS
+    _, best = load_model(undisturbed / "model" / "best.pt")
+    vals = [row["val_loss"] for row in info.history]
+    assert best.epoch == 1 + int(np.argmin(vals))
+    assert not model.training
+
+
+def test_history_is_what_the_best_model_measures(undisturbed: Path) -> None:
+    model, info = load_model(undisturbed / "model" / "best.pt")
+    val = squares(24, seed=1)
+    with torch.inference_mode():
+        predicted = model(info.normalisation.pixels(torch.from_numpy(val.images)))
+    found = info.normalisation.unpoints(predicted.numpy())
+    away = np.linalg.norm(found - val.points, axis=-1)[val.visibility > 0]
+    assert away.mean() == pytest.approx(info.history[-1]["val_error_px"], rel=1e-4)
+    squared = ((predicted.numpy() - info.normalisation.points(val.points)) ** 2)[val.visibility > 0]
+    assert squared.mean() == pytest.approx(info.history[-1]["val_loss"], rel=1e-4)
+
+
+def test_curves_hold_the_history(undisturbed: Path) -> None:
+    _, info = load_model(undisturbed / "model" / "last.pt")
+    for name in ("train_loss", "val_loss", "val_error_px", "lr"):
+        lines = (undisturbed / "curves" / "plots" / "metrics" / f"{name}.tsv").read_text().splitlines()
+        assert lines[0] == f"step\t{name}"
+        assert [line.split("\t") for line in lines[1:]] == [
+            [str(i), str(row[name])] for i, row in enumerate(info.history, start=1)
+        ]
+    latest = json.loads((undisturbed / "curves" / "metrics.json").read_text())
+    assert latest["val_loss"] == info.history[-1]["val_loss"]
+
+
+def test_colour_and_uneven_batches(tmp_path: Path) -> None:
+    result = fit(
+        squares(17, colour=True),
+        squares(5, colour=True),
+        settings(epochs=1, epoch_faces=0, pixel_mean=[0.4, 0.5, 0.6], precision="bfloat16"),
+        scheme=SQUARE,
+        seed=0,
+        crop={},
+        out=tmp_path,
+        progress=False,
+    )
+    assert result.best_epoch == 1
+    assert load_model(tmp_path / "best.pt")[1].channels == 3
+
+
+def test_a_loss_of_distributions_is_measured_in_pixels_like_any_other(tmp_path: Path) -> None:
+    faces, others = squares(8, side=64), squares(6, side=64, seed=1)
+    chosen = settings(
+        network="hourglass", network_options={"stacks": 2, "width": 8}, loss="star", epochs=2, epoch_faces=8
+    )
+    result = fit(faces, others, chosen, scheme=SQUARE, seed=3, crop={}, out=tmp_path, progress=False)
+    model, info = load_model(tmp_path / "last.pt")
+    with torch.inference_mode():
+        found = model(info.normalisation.pixels(torch.from_numpy(others.images)))
+    assert found.shape == (6, 5, 2)
+    away = np.linalg.norm(info.normalisation.unpoints(found.numpy()) - others.points, axis=-1)
+    assert result.history[-1]["val_error_px"] == pytest.approx(away[others.visibility > 0].mean(), rel=1e-3)
+
+
+def test_without_validation_faces_the_training_loss_decides(tmp_path: Path) -> None:
+    result = fit(
+        squares(32),
+        squares(0),
+        settings(epochs=2),
+        scheme=SQUARE,
+        seed=0,
+        crop={},
+        out=tmp_path,
+        progress=False,
+    )
+    assert "val_loss" not in result.history[0]
+    assert result.best_val == min(row["train_loss"] for row in result.history)
+
+
+def test_exploding_loss_stops_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(FlmdError, match=r"in epoch \d+, batch \d+, at learning rate 1e\+30; lower train.lr"):
+        train(tmp_path, optimizer="sgd", lr=1e30, schedule="constant", schedule_options={})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": "xceptoin"}, "did you mean 'xception'"),
+        ({"loss": "mes"}, "did you mean 'mse'"),
+        ({"optimizer": "adan"}, "did you mean 'adam'"),
+        ({"schedule": "cosin", "schedule_options": {}}, "did you mean 'cosine'"),
+        ({"device": "gpu"}, "train.device is 'gpu'; expected auto, cpu, cuda"),
+        ({"loss": "star"}, "star needs a network that predicts distributions; xception predicts coord"),
+        ({"pixel_std": [0.1, 0.2, 0.3]}, "3 pixel means or stds for 1 channel"),
+    ],
+)
+def test_impossible_settings(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        train(tmp_path, **changes)
+    assert not (tmp_path / "model").exists()
+
+
+def test_sizes_that_do_not_fit(tmp_path: Path) -> None:
+    for arrays, val, crop, message in (
+        (squares(1), squares(2), {}, "1 training face"),
+        (squares(4), squares(2, side=64), {}, "validation images are"),
+        (squares(4), squares(2), {"input_size": 64}, "images are 32 px; expected augment.input_size, 64 px"),
+    ):
+        with pytest.raises(InputError, match=message):
+            fit(arrays, val, settings(), scheme=SQUARE, seed=0, crop=crop, out=tmp_path)
+
+
+def test_training_leaves_torch_as_it_was(undisturbed: Path) -> None:
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_xception_learns_32_crops_by_heart() -> None:
+    torch.manual_seed(0)
+    crops = squares(32)
+    convention = Normalisation(32)
+    pixels = convention.pixels(torch.from_numpy(crops.images))
+    wanted = convention.points(torch.from_numpy(crops.points))
+    labelled = torch.from_numpy(crops.visibility > 0)
+    network = models.build("xception", points=5, input_size=32, width=0.25, middle_blocks=2)
+    optimizer = optim.build_optimizer("adam", network.parameters(), lr=2e-3)
+    loss = losses.build("mse")
+    values = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        value = loss(network(pixels), wanted, labelled)
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        values.append(float(value.detach()))
+    assert np.mean(values[-3:]) < values[0] / 5
+
+
+def test_the_number_of_threads_is_the_settings_own(tmp_path: Path) -> None:
+    seen = set()
+
+    def note(*_: object) -> None:
+        seen.add(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    hook = torch.nn.modules.module.register_module_forward_hook(note)
+    try:
+        train(tmp_path, epochs=1, threads=3)
+    finally:
+        hook.remove()
+    assert seen == {3}
+    assert torch.get_num_threads() == before
