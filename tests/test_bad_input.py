@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 
 from flmd.cli import flmd
-from flmd.cli import flmd_data as data
 from tests.factories import convert_list, make_face, write_picture
 
 HEAD = "<?xml version='1.0' encoding='ISO-8859-1'?>\n"
@@ -59,9 +58,9 @@ class Outcome:
 
 @pytest.fixture
 def flmd_data(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Run `flmd-data` (or `flmd`, with ``entry=models``) in this process."""
+    """Run `flmd-data` (or `flmd`, with ``entry=flmd``) in this process."""
 
-    def call(*arguments: object, entry: object = data) -> Outcome:
+    def call(*arguments: object, entry: object = command) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["flmd", *map(str, arguments)])
         start = time.monotonic()
         with pytest.raises(SystemExit) as ended:

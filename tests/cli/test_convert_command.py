@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flmd.cli import data
+from flmd.cli import flmd_data as command
 from flmd.curation.face_source import open_faces
 from flmd.face import Face
 from flmd.formats import get
@@ -31,7 +31,7 @@ def flmd_data(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     def call(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["flmd-data", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            data.main()
+            command.main()
         out, err = capsys.readouterr()
         return Outcome(int(ended.value.code or 0), out, err)
 

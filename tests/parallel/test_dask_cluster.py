@@ -12,7 +12,7 @@ import pytest
 
 from flmd.augmentation import build
 from flmd.augmentation.augmenter import Augmenter
-from flmd.cli import data
+from flmd.cli import flmd_data as command
 from flmd.conversion import converter
 from flmd.conversion.context_crops import CropSettings
 from flmd.core.params import AugmentParams
@@ -63,7 +63,7 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def flmd_data(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     monkeypatch.setattr(sys, "argv", ["flmd-data", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
-        data.main()
+        command.main()
     return int(ended.value.code or 0)
 
 

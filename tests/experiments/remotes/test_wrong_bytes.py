@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flmd.cli import models
+from flmd.cli import flmd as command
 from flmd.errors import ParamsError
 from flmd.experiments.dvc_remote import MISSING, WRONG, Remote
 from tests.experiments.remotes.clones import SMALL, Clone, flip, wrong_objects
@@ -66,7 +66,7 @@ def flmd(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["flmd", *arguments])
     with pytest.raises(SystemExit) as ended:
-        models.main()
+        command.main()
     return int(ended.value.code or 0)
 
 

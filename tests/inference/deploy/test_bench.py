@@ -10,7 +10,7 @@ import dlib
 import numpy as np
 import pytest
 
-from flmd.cli import models as command
+from flmd.cli import flmd as command
 from flmd.inference import bench, latency
 from flmd.inference.deploy import export
 from flmd.inference.latency import Timing

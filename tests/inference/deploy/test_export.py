@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import flmd
 from flmd import models
-from flmd.cli import models as command
+from flmd.cli import flmd as command
 from flmd.core import geometry
 from flmd.errors import FlmdError, ParamsError, StoreError
 from flmd.evaluation import measure

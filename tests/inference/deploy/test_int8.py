@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from flmd.cli import models as command
+from flmd.cli import flmd as command
 from flmd.errors import FlmdError, StoreError
 from flmd.evaluation import evaluate
 from flmd.inference.deploy import export, int8
