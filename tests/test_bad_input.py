@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from flmd.cli import flmd
+from flmd.cli import flmd_data as command
 from tests.factories import convert_list, make_face, write_picture
 
 HEAD = "<?xml version='1.0' encoding='ISO-8859-1'?>\n"
