@@ -5,11 +5,13 @@ Every :class:`FlmdError` prints as one line: where, what, what was expected, wha
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 
 class FlmdError(Exception):
@@ -66,6 +68,16 @@ class StoreError(FlmdError):
 def one_line(error: BaseException) -> str:
     """The message of any exception on one line, with its type when it has no text."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """``"did you mean 'ibug68'?"``: the known word most like a misspelt one, in any case of its letters.
+
+    None when nothing is alike. Only the first 5,000 known words are looked at: they can be a file's.
+    """
+    by_letters = {name.lower(): name for name in islice(known, 5000)}
+    near = difflib.get_close_matches(word.lower(), by_letters, n=1)
+    return f"did you mean {by_letters[near[0]]!r}?" if near else None
 
 
 def run(function: Callable[[], object], *, debug: bool | None = None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import threading
 import warnings
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.errors import ParamsError, one_line
+from flmd.errors import ParamsError, did_you_mean, one_line
 
 WHERE = "augment.albumentations"
 
@@ -72,8 +71,7 @@ def _transform(library: Any, step: Mapping[str, Any]) -> Any:
         if isinstance(c, type) and issubclass(c, library.ImageOnlyTransform)
     ]
     if name not in known:
-        near = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "what moves points belongs to augment's own settings"
+        hint = did_you_mean(str(name), known) or "what moves points belongs to augment's own settings"
         raise ParamsError(f"{name!r} is no pixel-level transform of albumentations", where=WHERE, hint=hint)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

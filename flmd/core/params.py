@@ -6,7 +6,6 @@ impossible value stops the first stage, not the last. Fields say their unit and 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from flmd.core import geometry
-from flmd.errors import ParamsError
+from flmd.errors import ParamsError, did_you_mean
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Option = str | int | float | bool | None | list[float]
@@ -226,8 +225,7 @@ def _as_params_error(error: ValidationError, where: str) -> ParamsError:
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _fields_at(first["loc"][:-1])
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        hint = did_you_mean(str(first["loc"][-1]), known) or f"known keys: {', '.join(known)}"
         return ParamsError(f"unknown key {key!r}{more}", where=where, hint=hint)
     if first["type"] == "missing":
         return ParamsError(f"key {key!r} is missing{more}", where=where)

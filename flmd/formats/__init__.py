@@ -6,12 +6,11 @@ through the entry-point group ``flmd.formats``. A broken plugin is reported and 
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 
-from flmd.errors import InputError, ParamsError, one_line
+from flmd.errors import InputError, ParamsError, did_you_mean, one_line
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
 from flmd.tree import FileTree
 
@@ -92,9 +91,8 @@ def get(name: str) -> Format:
         return formats[name]
     if name in failed:
         raise ParamsError(f"format {name!r} comes from a plugin that does not load: {failed[name]}")
-    near = difflib.get_close_matches(name, formats, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else None
-    raise ParamsError(f"unknown format {name!r}", expected="one of " + ", ".join(formats), hint=hint)
+    expected, hint = "one of " + ", ".join(formats), did_you_mean(name, formats)
+    raise ParamsError(f"unknown format {name!r}", expected=expected, hint=hint)
 
 
 def detect(tree: FileTree) -> dict[str, Detection]:

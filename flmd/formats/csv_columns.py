@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import posixpath
@@ -12,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.errors import InputError
+from flmd.errors import InputError, did_you_mean
 from flmd.face import BOX_SOURCES, NOT_LABELLED, VISIBLE, Attribute, Face, Skipped
 from flmd.formats.common.picture_sizes import PictureSizes
 from flmd.formats.csv_map import Column, CsvMap
@@ -322,7 +321,7 @@ class Columns:
         found = self._names.count(column.strip())
         if found == 1:
             return self._names.index(column.strip())
-        near = difflib.get_close_matches(column, self._names[:5000], n=1)
         what = "is missing from the header" if not found else f"stands {found} times in the header"
-        hint = f"did you mean {near[0]!r}?" if near and not found else f"it is named in {self._map_where}"
+        hint = None if found else did_you_mean(column, self._names)
+        hint = hint or f"it is named in {self._map_where}"
         raise InputError(f"column {column[:60]!r} {what}", where=f"{self._where}:1", hint=hint)

@@ -7,14 +7,13 @@ described in one place, and every registry finds the same mistakes with the same
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from flmd.errors import ParamsError
+from flmd.errors import ParamsError, did_you_mean
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -34,11 +33,10 @@ def look_up(kind: str, name: str, registry: Mapping[str, T]) -> T:
 def unknown(kind: str, name: str, known: Iterable[str]) -> ParamsError:
     """The error for a name that is not there: lists what is, and guesses what was meant."""
     names = sorted(known)
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
     return ParamsError(
         f"unknown {kind} {name!r}",
         expected="one of " + ", ".join(names) if names else "none",
-        hint=f"did you mean {near[0]!r}?" if near else None,
+        hint=did_you_mean(name, names),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.errors import ParamsError
+from flmd.errors import ParamsError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -93,9 +92,8 @@ def get_scheme(name: str) -> Scheme:
     unnamed = _UNNAMED.fullmatch(name)
     if unnamed and 0 < int(unnamed[1]) <= MOST_POINTS:
         return unnamed_scheme(int(unnamed[1]))
-    near = difflib.get_close_matches(name, SCHEMES, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else None
-    raise ParamsError(f"unknown scheme {name!r}", expected="one of " + ", ".join(sorted(SCHEMES)), hint=hint)
+    expected, hint = "one of " + ", ".join(sorted(SCHEMES)), did_you_mean(name, SCHEMES)
+    raise ParamsError(f"unknown scheme {name!r}", expected=expected, hint=hint)
 
 
 @cache

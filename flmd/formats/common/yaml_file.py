@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
-from flmd.errors import InputError
+from flmd.errors import InputError, did_you_mean
 from flmd.tree import FileTree
 
 LARGEST = 1 << 18  # bytes: such a file is a page or two, and the parser is slow
@@ -73,8 +72,7 @@ def validation_error(error: ValidationError, model: type[BaseModel], where: str)
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, first["loc"][:-1])
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        hint = did_you_mean(str(first["loc"][-1]), known) or f"known keys: {', '.join(known)}"
         return InputError(f"unknown key {key[:80]!r}{more}", where=where, hint=hint)
     if first["type"] == "missing":
         return InputError(f"key {key!r} is missing{more}", where=where)
