@@ -24,6 +24,7 @@ from typing import Any
 import pandas as pd
 
 from flmd.core import provenance
+from flmd.core.nested import flattened, nested
 from flmd.errors import InputError, one_line
 from flmd.evaluation.measure import Evaluation, threshold_suffix
 
@@ -84,37 +85,6 @@ def read(folder: Path) -> tuple[dict[str, float], dict[str, Any]]:
             raise InputError(f"holds a {type(tree).__name__}", where=str(path), expected="a JSON object")
         trees.append(tree)
     return flattened(trees[0]), trees[1]
-
-
-def nested(metrics: Mapping[str, float]) -> dict[str, Any]:
-    """Dotted names to a tree: ``{"a.b": 1}`` -> ``{"a": {"b": 1}}``.
-
-    Raises
-    ------
-    InputError : a name stands for a number and for a part at once (a subset called ``nme``).
-    """
-    tree: dict[str, Any] = {}
-    for name, value in metrics.items():
-        *parts, last = name.split(".")
-        place: Any = tree
-        for part in parts:
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
-                break
-        if not isinstance(place, dict) or last in place:
-            raise InputError(
-                f"metric {name!r} is also the name of a part", hint="rename the data set or subset"
-            )
-        place[last] = value
-    return tree
-
-
-def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """The inverse of :func:`nested`."""
-    flat: dict[str, float] = {}
-    for name, value in tree.items():
-        flat |= flattened(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
 
 
 def metrics_table(metrics: Mapping[str, float], settings: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from flmd.core.nested import flattened
 from flmd.errors import InputError, one_line
 
 NAME = "dvc.lock"
@@ -101,14 +102,3 @@ def _stage(name: str, body: Mapping[str, Any]) -> LockedStage:
 
     params = {k: v for file in (body.get("params") or {}).values() for k, v in (file or {}).items()}
     return LockedStage(str(name), digests("deps"), digests("outs"), flattened(params))
-
-
-def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings to dotted keys: ``{"a": {"b": 1}}`` -> ``{"a.b": 1}``."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flattened(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flmd.core.nested import flattened
 from flmd.errors import FlmdError, InputError
 from flmd.experiments import dvc_lock, git
 from flmd.experiments.dvc_lock import Lock
@@ -206,7 +207,7 @@ def _record_or_none(path: Path) -> Record | None:
 
 def _link(project: _Project, name: str, sha256: str, state: str, record: Record | None, user: str) -> Link:
     if record is not None:
-        params = dvc_lock.flattened(record.params)
+        params = flattened(record.params)
         inputs = tuple(record.inputs.values())
         return Link(name, sha256, state, record.stage, record.flmd, params, inputs)
     stage = project.lock.stages.get(project.lock.makers.get(name, ""))

@@ -20,6 +20,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from flmd.core.nested import flattened
 from flmd.errors import InputError, ParamsError
 from flmd.experiments import dvc_lock, git
 from flmd.experiments.dvc_lock import Lock
@@ -265,6 +266,6 @@ def _metrics_files(lock: Lock) -> list[str]:
 
 def _numbers(text: str, where: str) -> dict[str, float]:
     try:
-        return {k: float(v) for k, v in dvc_lock.flattened(json.loads(text)).items()}
+        return {k: float(v) for k, v in flattened(json.loads(text)).items()}
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise InputError("not a JSON tree of numbers", where=where) from None

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeGuard
 
+from flmd.core.nested import flattened
 from flmd.errors import InputError, ParamsError, one_line
 
 
@@ -197,15 +198,7 @@ def parsed(data: bytes, path: str, name: str) -> dict[str, Any]:
         raise InputError(f"cannot be read: {one_line(error)}", where=where) from None
     if not isinstance(tree, Mapping):
         raise InputError(f"holds a {type(tree).__name__}", where=where, expected="names with values")
-    return dict(_flat(tree, ""))
-
-
-def _flat(tree: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    return flattened(tree)
 
 
 def finite(value: object) -> TypeGuard[float]:

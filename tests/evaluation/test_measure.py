@@ -272,13 +272,6 @@ def test_no_warning_about_boxes_that_do_not_flatter() -> None:
     assert "flatters" not in report_files.metrics_table(result.metrics, result.settings)
 
 
-def test_a_part_named_like_a_metric_is_refused() -> None:
-    with pytest.raises(InputError, match="also the name of a part"):
-        report_files.nested({"a.nme": 1, "a.nme.faces": 2})
-    with pytest.raises(InputError, match="also the name of a part"):
-        report_files.nested({"a.nme.faces": 2, "a.nme": 1})
-
-
 @pytest.mark.parametrize(
     ("content", "message"), [(None, "no such file"), ("{", "not valid JSON"), ("[]", "holds a list")]
 )
