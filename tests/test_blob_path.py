@@ -108,7 +108,7 @@ def test_a_blob_and_its_point_agree_from_file_to_tensor(
         tensor = normalisation.pixels(torch.from_numpy(np.array(train.images)))
         targets = normalisation.points(torch.from_numpy(np.array(train.points)))
     assert tensor.shape == (VARIANTS, 1 if color == "grey" else 3, SIZE, SIZE)
-    back = normalisation.unpoints(targets).numpy()
+    back = normalisation.denormalise_points(targets).numpy()
     for row in range(VARIANTS):
         levels = (tensor[row, 0].numpy() * 0.5 + 0.5) * 255
         assert centroid(levels) == pytest.approx(tuple(back[row, NOSE_TIP]), abs=0.05)

@@ -42,7 +42,7 @@ def draw_affines(
     box: NDArray[np.float32],
     keys: NDArray[np.uint64],
     variants: NDArray[np.integer],
-    limits: AugmentParams,
+    config: AugmentParams,
     seed: int,
     flip: ArrayLike | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -51,7 +51,7 @@ def draw_affines(
     Parameters
     ----------
     box : (N, 4) image pixels. keys : (N,) of ``counter_rng.face_keys``. variants : (N,), 0 is plain.
-    flip : (N,) probabilities of being mirrored; None: ``limits.flip`` for all.
+    flip : (N,) probabilities of being mirrored; None: ``config.flip`` for all.
 
     Returns
     -------
@@ -60,20 +60,20 @@ def draw_affines(
     u = uniforms(seed, keys, variants, GEOMETRIC_DRAWS)
     u[np.asarray(variants) == 0] = 0.5  # the middle of every range: no change, and no flip below
     signed = 2 * u - 1
-    mirrored = (u[:, 4] < (limits.flip if flip is None else np.asarray(flip))) & (np.asarray(variants) > 0)
+    mirrored = (u[:, 4] < (config.flip if flip is None else np.asarray(flip))) & (np.asarray(variants) > 0)
     # The random crop is a shift of a smaller window within the padded square.
-    play = (1 - limits.crop) / (2 * limits.crop)
-    shift = limits.shift * signed[:, 2:4] + play * signed[:, 5:7]
+    play = (1 - config.crop) / (2 * config.crop)
+    shift = config.shift * signed[:, 2:4] + play * signed[:, 5:7]
     matrices = geometry.augmentation(
         box,
-        limits.padding * limits.crop,
-        limits.input_size,
-        rotation=limits.rotation * signed[:, 0],
-        scale=1 + limits.scale * signed[:, 1],
+        config.padding * config.crop,
+        config.input_size,
+        rotation=config.rotation * signed[:, 0],
+        scale=1 + config.scale * signed[:, 1],
         shift=shift,
         flip=mirrored,
-        aspect=1 + limits.aspect * signed[:, 7],
-        shear=limits.shear * signed[:, 8],
+        aspect=1 + config.aspect * signed[:, 7],
+        shear=config.shear * signed[:, 8],
     )
     return matrices, mirrored
 
@@ -83,25 +83,25 @@ class Augmenter:
 
     Parameters
     ----------
-    limits : how far each change may go, and the size and colour of the output.
+    config : how far each change may go, and the size and colour of the output.
     scheme : for the flip order; ParamsError when flipping is asked for without one.
     seed : of all draws.
     stored : "rgb" or "grey", the colour of the context crops.
     """
 
-    def __init__(self, limits: AugmentParams, scheme: Scheme, seed: int, stored: str) -> None:
-        self.limits, self.seed, self.stored = limits, seed, stored
+    def __init__(self, config: AugmentParams, scheme: Scheme, seed: int, stored: str) -> None:
+        self.config, self.seed, self.stored = config, seed, stored
         self.scheme = scheme
-        self.transforms = PixelTransforms(limits.albumentations)
-        self._flip = scheme.flip_indices() if limits.ever_flips() else None
+        self.transforms = PixelTransforms(config.albumentations)
+        self._flip = scheme.flip_indices() if config.ever_flips() else None
         # Where only the grey of a picture counts, it is made once, before any resampling.
-        self._grey_first = limits.color == "grey" and (stored == "grey" or not photometric.uses_color(limits))
+        self._grey_first = config.color == "grey" and (stored == "grey" or not photometric.uses_color(config))
 
     @property
     def image_shape(self) -> tuple[int, ...]:
         """(S, S) or (3, S, S), the shape of one crop."""
-        s = self.limits.input_size
-        return (s, s) if self.limits.color == "grey" else (3, s, s)
+        s = self.config.input_size
+        return (s, s) if self.config.color == "grey" else (3, s, s)
 
     def source(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A context crop as the warps want it: (S, S) grey or (S, S, 3)."""
@@ -137,12 +137,12 @@ class Augmenter:
         face = np.repeat(np.arange(count), each)
         variant = np.tile(np.asarray(variants), count)
         names = [""] * count if datasets is None else datasets
-        flip = np.array([self.limits.flip_of.get(name, self.limits.flip) for name in names])
-        affine, flipped = draw_affines(box[face], keys[face], variant, self.limits, self.seed, flip[face])
+        flip = np.array([self.config.flip_of.get(name, self.config.flip) for name in names])
+        affine, flipped = draw_affines(box[face], keys[face], variant, self.config, self.seed, flip[face])
         marks = landmarks[face]
-        if self.limits.offset_of:
+        if self.config.offset_of:
             # Points that lie right of what they mark would lie left of it in a mirror, where no labels do.
-            offset = np.array([self.limits.offset_of.get(name, 0.0) for name in names])
+            offset = np.array([self.config.offset_of.get(name, 0.0) for name in names])
             marks = marks.astype(np.float64)
             marks[flipped, :, 0] -= 2 * offset[face][flipped, None]
         points = geometry.apply(affine, marks)
@@ -157,14 +157,14 @@ class Augmenter:
         for row in range(len(face)):
             if row % each == 0:
                 source = self.source(crops[face[row]])
-            pixels = images.warp(source, from_crop[row], self.limits.input_size)
+            pixels = images.warp(source, from_crop[row], self.config.input_size)
             self._finish(pixels, changes[row], out[row])
         return Augmented(out, points.astype(np.float32), seen, affine)
 
     def _changes(self, keys: NDArray[np.uint64], variant: NDArray[np.integer]) -> list[Photometric | None]:
         # Variants are offset so that geometric and photometric draws never share a counter.
         u = uniforms(self.seed, keys, variant + (1 << 31), photometric.DRAWS)
-        drawn = photometric.draw(u, self.limits)
+        drawn = photometric.draw(u, self.config)
         return [c if v else None for c, v in zip(drawn, variant.tolist(), strict=True)]
 
     def _finish(self, pixels: NDArray[np.uint8], change: Photometric | None, out: NDArray[np.uint8]) -> None:
@@ -173,7 +173,7 @@ class Augmenter:
             pixels = photometric.change_levels(pixels, change)
             if pixels.ndim == 3:
                 pixels = photometric.change_color(pixels, change)
-        if pixels.ndim == 3 and self.limits.color == "grey":
+        if pixels.ndim == 3 and self.config.color == "grey":
             pixels = images.to_grey(pixels)
         if change is not None:
             pixels = photometric.change_texture(pixels, change, self.seed)

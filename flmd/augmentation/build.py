@@ -53,7 +53,7 @@ class _Work:
             raise StoreError("another store", where=str(self.store.path))
 
 
-def augmenter_for(store: FaceStore, limits: AugmentParams, seed: int) -> Augmenter:
+def augmenter_for(store: FaceStore, config: AugmentParams, seed: int) -> Augmenter:
     """What makes versions of a store's faces.
 
     Raises
@@ -66,13 +66,13 @@ def augmenter_for(store: FaceStore, limits: AugmentParams, seed: int) -> Augment
         raise StoreError(
             "holds annotations only, no crops", where=str(store.path), hint="convert with images"
         )
-    if limits.reach() > store.margin + 1e-9:
+    if config.reach() > store.margin + 1e-9:
         raise ParamsError(
-            f"the augmentation looks as far as {limits.reach():.4g} times the box, the crops of {store.path} "
+            f"the augmentation looks as far as {config.reach():.4g} times the box, the crops of {store.path} "
             f"hold {store.margin:g}",
             hint="raise convert.margin and convert again, or tighten augment",
         )
-    augmenter = Augmenter(limits, store.scheme, seed, store.color)
+    augmenter = Augmenter(config, store.scheme, seed, store.color)
     augmenter.transforms.check()
     return augmenter
 
@@ -103,7 +103,7 @@ def make_faces(
 def build(
     store: FaceStore,
     target: Path,
-    limits: AugmentParams,
+    config: AugmentParams,
     *,
     seed: int,
     made_from: Mapping[str, Any],
@@ -112,7 +112,7 @@ def build(
 ) -> dict[str, int]:
     """Write the training arrays of a store.
 
-    Training faces get ``limits.variants`` versions each, validation and test faces the plain crop.
+    Training faces get ``config.variants`` versions each, validation and test faces the plain crop.
 
     Returns
     -------
@@ -123,16 +123,16 @@ def build(
     ParamsError : the context crops are too tight for the limits, or the scheme cannot be flipped.
     StoreError : no training faces, or a store without crops.
     """
-    augmenter = augmenter_for(store, limits, seed)
+    augmenter = augmenter_for(store, config, seed)
     rows = {split: store.rows_where(split=split) for split in SPLITS}
     if not len(rows["train"]):
         raise StoreError("no face has split train", where=str(store.path), hint="check datasets.*.split")
-    variants = {split: np.arange(limits.variants if split == "train" else 1) for split in SPLITS}
+    variants = {split: np.arange(config.variants if split == "train" else 1) for split in SPLITS}
     counts = {split: len(rows[split]) * len(variants[split]) for split in SPLITS}
     pixels = int(np.prod(augmenter.image_shape))
     need = sum(counts.values()) * (pixels + store.scheme.count * 9 + 60)
     with h5file.creating(target, need=need) as file:
-        crop = {"stored_margin": store.margin, **limits.model_dump()}
+        crop = {"stored_margin": store.margin, **config.model_dump()}
         h5file.set_header(
             file, FORMAT, VERSION, scheme=store.scheme.name, crop=crop, seed=seed, made_from=made_from
         )

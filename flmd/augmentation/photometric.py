@@ -46,30 +46,30 @@ class Photometric:
     seed: int = 0
 
 
-def draw(u: NDArray[np.float64], limits: AugmentParams) -> list[Photometric]:
+def draw(u: NDArray[np.float64], config: AugmentParams) -> list[Photometric]:
     """Turn (N, DRAWS) uniform numbers into N sets of changes within the limits."""
     signed = 2 * u - 1
     return [
         Photometric(
-            brightness=1 + limits.brightness * s[0],
-            contrast=1 + limits.contrast * s[1],
-            saturation=1 + limits.saturation * s[2],
-            hue=limits.hue * s[3],
-            grey=bool(v[4] < limits.grey),
+            brightness=1 + config.brightness * s[0],
+            contrast=1 + config.contrast * s[1],
+            saturation=1 + config.saturation * s[2],
+            hue=config.hue * s[3],
+            grey=bool(v[4] < config.grey),
             # Half of the crops stay sharp, half stay clean: real pictures do.
-            blur=limits.blur * max(0.0, s[5]),
-            noise=limits.noise * max(0.0, s[6]),
+            blur=config.blur * max(0.0, s[5]),
+            noise=config.noise * max(0.0, s[6]),
             noise_place=v[7],
-            occlusion=(v[9], v[10], v[11], v[12], v[13]) if v[8] < limits.occlusion else None,
+            occlusion=(v[9], v[10], v[11], v[12], v[13]) if v[8] < config.occlusion else None,
             seed=int(v[14] * 2**32),
         )
         for v, s in zip(u.tolist(), signed.tolist(), strict=True)
     ]
 
 
-def uses_color(limits: AugmentParams) -> bool:
+def uses_color(config: AugmentParams) -> bool:
     """Whether any change within the limits looks at more than the grey of a picture."""
-    return limits.saturation > 0 or limits.hue > 0
+    return config.saturation > 0 or config.hue > 0
 
 
 def change_levels(pixels: Pixels, change: Photometric) -> Pixels:

@@ -91,7 +91,9 @@ def predict(
             for start in range(0, len(images), batch):
                 pixels = torch.from_numpy(np.array(images[start : start + batch])).to(device)
                 units = model(normalisation.pixels(pixels)).float().cpu().numpy().astype(np.float64)
-                outputs.append(geometry.apply(to_image[start : start + batch], normalisation.unpoints(units)))
+                outputs.append(
+                    geometry.apply(to_image[start : start + batch], normalisation.denormalise_points(units))
+                )
                 progress(len(pixels))
     finally:
         model.train(training)

@@ -22,6 +22,6 @@ def load(path: Path, device: str) -> tuple[Backend, ModelInfo]:
         with torch.inference_mode():
             units = network(info.normalisation.pixels(torch.from_numpy(crops).to(place))).float().cpu()
         # In float64, as in evaluation: a coordinate is then rounded once.
-        return np.asarray(info.normalisation.unpoints(units.numpy().astype(np.float64)), np.float32)
+        return np.asarray(info.normalisation.denormalise_points(units.numpy().astype(np.float64)), np.float32)
 
     return points, info

@@ -75,7 +75,7 @@ class Normalisation:
         """(..., 2) float pixels of the input, the first pixel's centre being 0, to the network's units."""
         return ((px + 0.5) / self.input_size - self.points_offset) / self.points_scale
 
-    def unpoints(self, units: Points) -> Points:
+    def denormalise_points(self, units: Points) -> Points:
         """The inverse of :meth:`points`."""
         return (units * self.points_scale + self.points_offset) * self.input_size - 0.5
 

@@ -151,7 +151,7 @@ class AugmentedBatches(_Batches):
     Parameters
     ----------
     store : with context crops. rows : the faces, rows of the store.
-    limits : how far each change may go; ``variants`` is not looked at.
+    config : how far each change may go; ``variants`` is not looked at.
     seed : of the order and of all changes. batch : faces in a batch; the last may be shorter.
     threads : that make batches, all in this process; FLMD_WORKERS or the CPUs by default.
     normalise : (mean, std) of pixels in 0 ... 1, a number each or one for each channel: images become
@@ -165,7 +165,7 @@ class AugmentedBatches(_Batches):
 
     Example
     -------
-        batches = AugmentedBatches(store, store.rows_where(split="train"), limits, seed=7, batch=64)
+        batches = AugmentedBatches(store, store.rows_where(split="train"), config, seed=7, batch=64)
         for epoch in range(20):
             batches.set_epoch(epoch)
             for images, points, visibility, faces in batches:
@@ -176,7 +176,7 @@ class AugmentedBatches(_Batches):
         self,
         store: FaceStore,
         rows: ArrayLike,
-        limits: AugmentParams,
+        config: AugmentParams,
         *,
         seed: int,
         batch: int,
@@ -185,7 +185,7 @@ class AugmentedBatches(_Batches):
         shuffle: bool = True,
         drop_last: bool = False,
     ) -> None:
-        self._augmenter = augmenter_for(store, limits, seed)
+        self._augmenter = augmenter_for(store, config, seed)
         self._faces = np.array(rows, dtype=np.int64)
         self._crops = np.asarray(store.crops)
         self._numbers = {

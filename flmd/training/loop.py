@@ -285,7 +285,9 @@ class _Run:
             count = batch.labelled.sum()
             total += self.loss(predicted, self.normalisation.points(batch.points), batch.labelled) * count
             coordinates = predicted if predicted.ndim == 3 else predicted[-1, ..., :2]
-            away = torch.linalg.vector_norm(self.normalisation.unpoints(coordinates) - batch.points, dim=-1)
+            away = torch.linalg.vector_norm(
+                self.normalisation.denormalise_points(coordinates) - batch.points, dim=-1
+            )
             distance += torch.where(batch.labelled, away, torch.zeros_like(away)).sum()
             labelled += count
         total, distance, labelled = map(self.processes.sum, (total, distance, labelled))

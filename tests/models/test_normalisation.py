@@ -5,30 +5,33 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flmd.errors import ParamsError
 from flmd.models.normalisation import Normalisation
 
 
+@settings(deadline=None)
 @given(
     size=st.integers(16, 512),
     offset=st.floats(-1, 1),
     scale=st.floats(0.1, 4),
     px=st.lists(st.tuples(st.floats(-100, 600), st.floats(-100, 600)), min_size=1, max_size=8),
 )
-def test_unpoints_is_the_inverse(
+def test_denormalise_points_is_the_inverse(
     size: int, offset: float, scale: float, px: list[tuple[float, float]]
 ) -> None:
     convention = Normalisation(size, points_offset=offset, points_scale=scale)
     points = np.array(px, dtype=np.float32)
-    back = convention.unpoints(convention.points(points))
+    back = convention.denormalise_points(convention.points(points))
     assert back.dtype == np.float32
     np.testing.assert_allclose(back, points, atol=2e-3)
     tensor = torch.from_numpy(points)
     torch.testing.assert_close(convention.points(tensor), torch.from_numpy(convention.points(points)))
-    torch.testing.assert_close(convention.unpoints(convention.points(tensor)), tensor, atol=2e-3, rtol=0)
+    torch.testing.assert_close(
+        convention.denormalise_points(convention.points(tensor)), tensor, atol=2e-3, rtol=0
+    )
 
 
 def test_default_puts_the_middle_at_zero_and_the_sides_at_a_half() -> None:

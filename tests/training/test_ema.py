@@ -115,7 +115,7 @@ def test_the_average_is_what_is_measured(tmp_path: Path) -> None:
     val, norm = squares(24, seed=1), Normalisation.from_dict(info.normalisation.to_dict())
     with torch.inference_mode():
         found = network(norm.pixels(torch.from_numpy(val.images)))
-    away = np.linalg.norm(norm.unpoints(found).numpy() - val.points, axis=-1)[val.visibility > 0]
+    away = np.linalg.norm(norm.denormalise_points(found).numpy() - val.points, axis=-1)[val.visibility > 0]
     assert result.history[-1]["val_error_px"] == pytest.approx(away.mean(), rel=1e-4)
 
 

@@ -168,7 +168,7 @@ def test_history_is_what_the_best_model_measures(undisturbed: Path) -> None:
     val = squares(24, seed=1)
     with torch.inference_mode():
         predicted = model(info.normalisation.pixels(torch.from_numpy(val.images)))
-    found = info.normalisation.unpoints(predicted.numpy())
+    found = info.normalisation.denormalise_points(predicted.numpy())
     away = np.linalg.norm(found - val.points, axis=-1)[val.visibility > 0]
     assert away.mean() == pytest.approx(info.history[-1]["val_error_px"], rel=1e-4)
     squared = ((predicted.numpy() - info.normalisation.points(val.points)) ** 2)[val.visibility > 0]
@@ -212,7 +212,7 @@ def test_a_loss_of_distributions_is_measured_in_pixels_like_any_other(tmp_path: 
     with torch.inference_mode():
         found = model(info.normalisation.pixels(torch.from_numpy(others.images)))
     assert found.shape == (6, 5, 2)
-    away = np.linalg.norm(info.normalisation.unpoints(found.numpy()) - others.points, axis=-1)
+    away = np.linalg.norm(info.normalisation.denormalise_points(found.numpy()) - others.points, axis=-1)
     assert result.history[-1]["val_error_px"] == pytest.approx(away[others.visibility > 0].mean(), rel=1e-3)
 
 
