@@ -65,6 +65,27 @@ class Skipped:
     what: str
 
 
+class SkipFace(Exception):  # noqa: N818  # no failure: the face is left out and the next one is read
+    """Raised inside a reader where the face at hand cannot be used; the reader yields it as Skipped.
+
+    Parameters
+    ----------
+    reason, what : as in :class:`Skipped`.
+    line : of the file, from 1, where the raiser knows it and the reader does not.
+    """
+
+    def __init__(self, reason: str, what: str, line: int | None = None) -> None:
+        super().__init__(reason, what, line)
+        self.reason, self.what, self.line = reason, what, line
+
+    def __str__(self) -> str:
+        return self.what
+
+    def at(self, where: str) -> Skipped:
+        """What a reader yields: the place is ``where``, followed by the line where that is known."""
+        return Skipped(self.reason, where if self.line is None else f"{where}:{self.line}", self.what)
+
+
 def visibility_of(landmarks: NDArray[np.floating]) -> NDArray[np.uint8]:
     """(K,) uint8 for points of which nothing is known but where they are: 2 where labelled, 0 at NaN."""
     return np.where(np.isnan(landmarks).any(axis=-1), NOT_LABELLED, VISIBLE).astype(np.uint8)

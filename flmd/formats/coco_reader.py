@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError
-from flmd.face import BOX_SOURCES, SPLITS, VISIBLE, Face, Skipped
+from flmd.face import BOX_SOURCES, SPLITS, VISIBLE, Face, SkipFace, Skipped
 from flmd.formats.common.json_lists import (
     PicturesByPath,
-    UnusableError,
     attributes_in,
     box_in,
     numbers_in,
@@ -120,8 +119,8 @@ class CocoReader:
             attributes = attributes_in(annotation.get("attributes"))
             if annotation.get("iscrowd") == 1:
                 attributes["iscrowd"] = True
-        except UnusableError as fault:
-            return Skipped(fault.reason, where, fault.what)
+        except SkipFace as fault:
+            return fault.at(where)
         split = own.get("split")
         return Face(
             image=image,
@@ -141,12 +140,12 @@ class CocoReader:
     def _image(self, image_id: Any) -> tuple[str, tuple[int, int] | None]:
         known = self._images.get(image_id) if isinstance(image_id, int | str) else None
         if known is None:
-            raise UnusableError("unknown_image", f"image_id {str_of(image_id)} is of no picture in the file")
+            raise SkipFace("unknown_image", f"image_id {str_of(image_id)} is of no picture in the file")
         file, size = known
         image = self._pictures.find(file)
         if image is None:
             what = f"{file[:200]!r} is not a picture in the tree" if file else "the picture has no file_name"
-            raise UnusableError("bad_path", what)
+            raise SkipFace("bad_path", what)
         return image, size
 
     def _points(
@@ -154,19 +153,19 @@ class CocoReader:
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8], str | None]:
         values, box_key = _points_of(annotation, self._count)
         if box_key != "bbox" and annotation.get("face_valid") is False:
-            raise UnusableError("face_not_valid", "face_valid is false: the body's face is not labelled")
+            raise SkipFace("face_not_valid", "face_valid is false: the body's face is not labelled")
         if values is None or values == []:
-            raise UnusableError("no_keypoints", "an annotation without keypoints")
+            raise SkipFace("no_keypoints", "an annotation without keypoints")
         numbers = numbers_in(values, "keypoints" if box_key == "bbox" else "the face's keypoints")
         if len(numbers) != 3 * self._count:
             what = f"{len(numbers)} numbers in keypoints, expected 3 x {self._count}"
-            raise UnusableError("wrong_point_count", what)
+            raise SkipFace("wrong_point_count", what)
         x_y_v = numbers.reshape(-1, 3)
         v = x_y_v[:, 2]
         wrong = (v != 0) & (v != 1) & (v != 2)
         if wrong.any():
             what = f"v of point {wrong.argmax()} is {v[wrong][0]:g}, expected 0, 1 or 2"
-            raise UnusableError("bad_visibility", what)
+            raise SkipFace("bad_visibility", what)
         landmarks = x_y_v[:, :2].astype(np.float32)
         landmarks[v == 0] = np.nan
         visibility = v.astype(np.uint8)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError, one_line
-from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Face, Skipped
+from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Face, SkipFace, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
 from flmd.formats.layout import LARGEST, photo_of
 from flmd.schemes import Scheme
@@ -101,21 +101,18 @@ class Cofw(Format):
 
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield the faces of every file in order; memory holds 256 of them."""
-        from flmd.formats.cofw_file import CofwFile, UnusableError, sets_in
+        from flmd.formats.cofw_file import CofwFile, sets_in
 
         _check_scheme(scheme)
         for name in files:
             with CofwFile(tree, name) as file:
                 number = 0
-                try:
-                    for split, variables in sets_in(file):
-                        for item in _faces(file, name, split, variables, number):
-                            number += 1
-                            yield item
-                    if not number and not list(sets_in(file)):
-                        raise UnusableError("no variable IsTr or IsT")
-                except UnusableError as error:
-                    raise InputError(one_line(error), where=file.where) from None
+                for split, variables in sets_in(file):
+                    for item in _faces(file, name, split, variables, number):
+                        number += 1
+                        yield item
+                if not number and not list(sets_in(file)):
+                    raise InputError("no variable IsTr or IsT", where=file.where)
 
     def write(
         self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
@@ -136,13 +133,14 @@ def _faces(
     file: CofwFile, name: str, split: str, variables: tuple[str, str, str], before: int
 ) -> Iterator[Face | Skipped]:
     """The faces of one set; ``before`` of the file came earlier."""
-    from flmd.formats.cofw_file import FAILURES, UnusableError, picture_of
+    from flmd.formats.cofw_file import FAILURES, picture_of
 
     images, boxes, phis = variables
     cells, box_rows, phi_rows = file.references(images), file.rows(boxes, 4), file.rows(phis, 3 * POINTS)
     counts = {images: cells.size, boxes: box_rows.shape[1], phis: phi_rows.shape[1]}
     if len(set(counts.values())) != 1:
-        raise UnusableError("numbers of faces differ: " + ", ".join(f"{k} {v}" for k, v in counts.items()))
+        listed = ", ".join(f"{variable} {count}" for variable, count in counts.items())
+        raise InputError(f"numbers of faces differ: {listed}", where=file.where)
     for start in range(0, cells.size, _BLOCK):
         block = slice(start, start + _BLOCK)
         try:
@@ -150,13 +148,16 @@ def _faces(
             box_block = box_rows[:, block].T.astype(np.float64)
             phi_block = phi_rows[:, block].T.astype(np.float64)
         except FAILURES as error:
-            raise UnusableError(f"damaged ({one_line(error)})") from None
+            raise InputError(f"damaged ({one_line(error)})", where=file.where) from None
         for i, (reference, box, phi) in enumerate(zip(references, box_block, phi_block, strict=True)):
             number = start + i + 1
             where = f"{file.where} ({phis} {number})"
             try:
                 picture = file.picture(reference)
-            except (UnusableError, *FAILURES) as error:
+            except SkipFace as fault:
+                yield fault.at(where)
+                continue
+            except FAILURES as error:
                 yield Skipped("bad_picture", where, one_line(error))
                 continue
             size = None if picture is None else (int(picture.shape[-2]), int(picture.shape[-1]))

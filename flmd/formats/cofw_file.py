@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from flmd.core.images import ImageError
 from flmd.errors import InputError, one_line
+from flmd.face import SkipFace
 from flmd.formats.common.inner_pictures import InnerPictures, png
 from flmd.tree import FileTree
 
@@ -27,10 +28,6 @@ _LARGEST_CHUNK = 1 << 26  # bytes
 _INFLATION = 1100  # deflate's largest
 _SMALLEST_FACE = 64  # bytes a face takes at least: its picture's header alone has more
 _PLAIN_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
-
-
-class UnusableError(Exception):
-    """Something in the file that is not what MATLAB writes, in words."""
 
 
 class CofwFile:
@@ -70,63 +67,71 @@ class CofwFile:
             raise InputError(f"damaged ({one_line(error)})", where=self.where) from None
 
     def rows(self, name: str, width: int) -> h5py.Dataset:
-        """A variable of ``width`` columns: a dataset (width, N) of numbers; UnusableError."""
+        """A variable of ``width`` columns: a dataset (width, N) of numbers; InputError."""
         data = self._dataset(name)
         if data.ndim != 2 or data.shape[0] != width or data.dtype.kind not in "fiu":
-            raise UnusableError(f"{name} is {data.dtype} {data.shape}, expected numbers ({width}, N)")
+            raise self._refused(f"{name} is {data.dtype} {data.shape}, expected numbers ({width}, N)")
         self._check_count(name, data.shape[1])
         return data
 
     def references(self, name: str) -> h5py.Dataset:
-        """A cell array of N cells: a dataset (1, N) or (N, 1) of references; UnusableError."""
+        """A cell array of N cells: a dataset (1, N) or (N, 1) of references; InputError."""
         data = self._dataset(name)
         if h5py.check_ref_dtype(data.dtype) is not h5py.Reference or data.ndim != 2 or 1 not in data.shape:
-            raise UnusableError(f"{name} is {data.dtype} {data.shape}, expected references (1, N)")
+            raise self._refused(f"{name} is {data.dtype} {data.shape}, expected references (1, N)")
         self._check_count(name, data.size)
         return data
 
     def picture(self, reference: h5py.Reference) -> h5py.Dataset | None:
-        """The dataset of a picture, (W, H) or (3, W, H) uint8; None for an empty cell; UnusableError."""
+        """The dataset of a picture, (W, H) or (3, W, H) uint8; None for an empty cell; SkipFace."""
         if not reference:
             return None
         try:
             data = self._file[reference]
         except FAILURES as error:
-            raise UnusableError(f"a picture that is not there ({one_line(error)})") from None
-        data = self._checked("a picture", data)
+            raise SkipFace("bad_picture", f"a picture that is not there ({one_line(error)})") from None
+        try:
+            data = self._checked("a picture", data)
+        except InputError as error:
+            raise SkipFace("bad_picture", error.what) from None
         if "MATLAB_empty" in data.attrs:
             return None
         if data.dtype != np.uint8 or data.ndim not in (2, 3) or (data.ndim == 3 and data.shape[0] != 3):
-            raise UnusableError(f"a picture of {data.dtype} {data.shape}, expected uint8 (W, H) or (3, W, H)")
+            what = f"a picture of {data.dtype} {data.shape}, expected uint8 (W, H) or (3, W, H)"
+            raise SkipFace("bad_picture", what)
         if not 0 < data.size <= _MOST_PIXELS or data.size > _INFLATION * data.id.get_storage_size():
-            raise UnusableError(f"a picture of shape {data.shape} in {data.id.get_storage_size()} bytes")
+            what = f"a picture of shape {data.shape} in {data.id.get_storage_size()} bytes"
+            raise SkipFace("bad_picture", what)
         return data
 
     def _dataset(self, name: str) -> h5py.Dataset:
         try:
             if not isinstance(self._file.get(name, getlink=True), h5py.HardLink):
-                raise UnusableError(f"{name} is a link")
+                raise self._refused(f"{name} is a link")
             data = self._file[name]
         except FAILURES as error:
-            raise UnusableError(f"{name} cannot be read ({one_line(error)})") from None
+            raise self._refused(f"{name} cannot be read ({one_line(error)})") from None
         return self._checked(name, data)
 
     def _checked(self, name: str, data: Any) -> h5py.Dataset:
         if not isinstance(data, h5py.Dataset) or data.file != self._file:
-            raise UnusableError(f"{name} is no dataset of the file")
+            raise self._refused(f"{name} is no dataset of the file")
         plist = data.id.get_create_plist()
         if plist.get_layout() == h5py.h5d.VIRTUAL or plist.get_external_count():
-            raise UnusableError(f"{name} lies in another file")
+            raise self._refused(f"{name} lies in another file")
         filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
         if not filters <= _PLAIN_FILTERS:
-            raise UnusableError(f"{name} has the filters {sorted(filters)}, MATLAB uses deflate")
+            raise self._refused(f"{name} has the filters {sorted(filters)}, MATLAB uses deflate")
         if data.chunks and np.prod(data.chunks, dtype=float) * data.dtype.itemsize > _LARGEST_CHUNK:
-            raise UnusableError(f"{name} has chunks of shape {data.chunks}")
+            raise self._refused(f"{name} has chunks of shape {data.chunks}")
         return data
 
     def _check_count(self, name: str, count: int) -> None:
         if count * _SMALLEST_FACE > self._bytes:
-            raise UnusableError(f"{name} is of {count} faces, for which the file has no room")
+            raise self._refused(f"{name} is of {count} faces, for which the file has no room")
+
+    def _refused(self, what: str) -> InputError:
+        return InputError(what, where=self.where)
 
 
 def pixels_of(data: h5py.Dataset) -> NDArray[np.uint8]:
@@ -171,8 +176,10 @@ class CofwPictures(InnerPictures):
                 data = file.picture(references[np.unravel_index(cell, references.shape)])
                 if data is not None:
                     return png(pixels_of(data))
-            except (UnusableError, *FAILURES) as error:
+            except (SkipFace, *FAILURES) as error:
                 raise ImageError("image_damaged", one_line(error), where=where) from None
+            except InputError as error:
+                raise ImageError("image_damaged", error.what, where=where) from None
         raise ImageError("image_empty", "the cell of the picture is empty", where=where)
 
     def close(self) -> None:
@@ -201,7 +208,7 @@ def cofw_pictures(tree: FileTree, files: tuple[str, ...]) -> CofwPictures:
                         number += 1
                         if reference and not _is_empty(file, reference):
                             index[picture_of(name, number)] = (name, images, cell)
-        except (InputError, UnusableError, *FAILURES):
+        except (InputError, SkipFace, *FAILURES):
             continue  # reading the faces says it
     return CofwPictures(tree, index)
 
@@ -209,5 +216,5 @@ def cofw_pictures(tree: FileTree, files: tuple[str, ...]) -> CofwPictures:
 def _is_empty(file: CofwFile, reference: h5py.Reference) -> bool:
     try:
         return file.picture(reference) is None
-    except (UnusableError, *FAILURES):
+    except (SkipFace, *FAILURES):
         return False

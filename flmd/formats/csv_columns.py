@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError, did_you_mean
-from flmd.face import BOX_SOURCES, NOT_LABELLED, VISIBLE, Attribute, Face, Skipped
+from flmd.face import BOX_SOURCES, NOT_LABELLED, VISIBLE, Attribute, Face, SkipFace, Skipped
 from flmd.formats.common.picture_sizes import PictureSizes
 from flmd.formats.csv_map import Column, CsvMap
 from flmd.formats.layout import LARGEST, SPLIT_WORDS, number_in, photo_of, resolve, split_of_path
@@ -20,10 +20,6 @@ from flmd.tree import FileTree
 from flmd.tree.names import shown
 
 _WHOLE = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,17})")
-
-
-class UnusableError(Exception):
-    """The row at hand is no face: reason and finding of a Skipped."""
 
 
 class Columns:
@@ -101,7 +97,7 @@ class Columns:
                 box_source = row[self._box_source].strip()
                 if box_source not in BOX_SOURCES:
                     what = f"{self._label(self._box_source)} holds {box_source[:40]!r}"
-                    raise UnusableError("bad_value", what + ", expected one of " + ", ".join(BOX_SOURCES))
+                    raise SkipFace("bad_value", what + ", expected one of " + ", ".join(BOX_SOURCES))
             return Face(
                 image=image,
                 landmarks=landmarks,
@@ -116,14 +112,13 @@ class Columns:
                 attributes=self._attributes_of(row),
                 where=where,
             )
-        except UnusableError as fault:
-            reason, what = fault.args
-            return Skipped(reason, where, what)
+        except SkipFace as fault:
+            return fault.at(where)
 
     def _picture(self, name: str) -> str:
         image = self._map.image
         if not name.strip():
-            raise UnusableError("bad_path", "a row without an image name")
+            raise SkipFace("bad_path", "a row without an image name")
         if image.digits and name.strip().isdecimal():
             name = name.strip().zfill(image.digits)
         file = image.prefix + name + image.suffix
@@ -132,7 +127,7 @@ class Columns:
             if path is not None and path in self._tree:
                 return path
         if found[0] is None:
-            raise UnusableError("bad_path", f"{file[:200]!r} is not a picture in the tree")
+            raise SkipFace("bad_path", f"{file[:200]!r} is not a picture in the tree")
         return found[0]
 
     def _image_size(self, row: Sequence[str]) -> tuple[int, int] | None:
@@ -141,7 +136,7 @@ class Columns:
         sides = [self._number(row, i) for i in self._size]
         if not all(1 <= side <= 1e9 and side == int(side) for side in sides):
             what = f"{self._label(self._size[0])} and the next say {sides[0]:g}x{sides[1]:g} pixels"
-            raise UnusableError("bad_value", what)
+            raise SkipFace("bad_value", what)
         return int(sides[0]), int(sides[1])
 
     def _landmarks(
@@ -157,7 +152,7 @@ class Columns:
             at = int(np.flatnonzero(blank[0] != blank[1])[0])
             i = self._points[at + (0 if blank[0, at] else values.shape[1])]
             what = f"{self._label(i)} is missing, but not the other coordinate of its point"
-            raise UnusableError("not_a_number", what)
+            raise SkipFace("not_a_number", what)
         visibility = np.where(blank[0], NOT_LABELLED, VISIBLE).astype(np.uint8)
         for point, i in enumerate(self._visibility):
             said = self._seen(row, i)
@@ -191,9 +186,7 @@ class Columns:
             value = self._visible_values.get(str(int(number))) if whole and number is not None else None
         if value is None:
             said = ", ".join(self._visible_values)
-            raise UnusableError(
-                "bad_value", f"{self._label(i)} holds {text[:40]!r}, expected one of {said[:200]}"
-            )
+            raise SkipFace("bad_value", f"{self._label(i)} holds {text[:40]!r}, expected one of {said[:200]}")
         return value
 
     def _box_of(self, row: Sequence[str], size: tuple[int, int] | None) -> NDArray[np.float32] | None:
@@ -202,8 +195,8 @@ class Columns:
         assert self._map.box is not None
         try:
             a, b, c, d = (self._number(row, i) for i in self._box)
-        except UnusableError as fault:
-            raise UnusableError("bad_box", fault.args[1]) from None
+        except SkipFace as fault:
+            raise SkipFace("bad_box", fault.what) from None
         if self._map.box.kind == "xxyy":
             b, c = c, b
         low, far = np.array([a, b]), np.array([c, d])
@@ -216,11 +209,11 @@ class Columns:
             low = low - far / 2
         try:
             box = self._float32(np.concatenate([low - self._box_base, far]))
-        except UnusableError as fault:
-            raise UnusableError("bad_box", fault.args[1]) from None
+        except SkipFace as fault:
+            raise SkipFace("bad_box", fault.what) from None
         if not (box[2:] > 0).all():
             what = f"{self._label(self._box[0])} and the next make a box {far[0]:g} wide and {far[1]:g} high"
-            raise UnusableError("bad_box", what)
+            raise SkipFace("bad_box", what)
         return box
 
     def _split_of(self, row: Sequence[str]) -> str:
@@ -235,7 +228,7 @@ class Columns:
             return SPLIT_WORDS[text.lower()]
         known = ", ".join(SPLIT_WORDS if self._split_values is None else self._split_values)
         what = f"{self._label(self._split_column)} holds {text[:40]!r}, expected one of {known[:200]}"
-        raise UnusableError("bad_value", what)
+        raise SkipFace("bad_value", what)
 
     def _subject_of(self, row: Sequence[str], image: str) -> str:
         if self._subject is not None:
@@ -262,7 +255,7 @@ class Columns:
                 isinstance(v, str | int | float | bool) for v in said.values()
             ):
                 what = f"{self._label(self._json)} is no JSON object of plain values"
-                raise UnusableError("bad_value", what)
+                raise SkipFace("bad_value", what)
             found |= said
         return found
 
@@ -277,12 +270,12 @@ class Columns:
         value = number_in(row[i])
         if value is None:
             what = f"{self._label(i)} holds {row[i][:40]!r}, expected a number"
-            raise UnusableError("not_a_number", what)
+            raise SkipFace("not_a_number", what)
         return value
 
     def _float32(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         if (np.abs(values) > LARGEST).any():
-            raise UnusableError("not_a_number", "a coordinate beyond what float32 holds")
+            raise SkipFace("not_a_number", "a coordinate beyond what float32 holds")
         return values.astype(np.float32)
 
     def _label(self, i: int) -> str:

@@ -194,7 +194,7 @@ def _read(tree: FileTree, scheme: Scheme, name: str, stream: BinaryIO) -> Iterat
         for number, shape in enumerate(shapes, 1):
             at = f"{where}, {shape.kind} {number})"
             if shape.fault:
-                yield Skipped(shape.fault[0], at, shape.fault[1])
+                yield shape.fault.at(at)
             elif image is None:
                 what = f"{file[:200]!r} is not a picture in the tree" if file else "no image name"
                 yield Skipped("bad_path", at, what)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.face import NOT_LABELLED
+from flmd.face import NOT_LABELLED, SkipFace
 from flmd.formats.cvat_shapes import CORNER, Labels, ShapeFace, group_of
 from flmd.formats.layout import number_in
 
@@ -29,7 +29,7 @@ def join_boxes(image: Any, shapes: list[ShapeFace], labels: Labels) -> list[Shap
             rows.append(row)
         else:
             said = ", ".join(f"{edge} {(element.get(edge) or '')[:20]!r}" for edge in _EDGES)
-            faults.append(ShapeFace("box", fault=("bad_box", said + ", expected a positive size")))
+            faults.append(ShapeFace("box", fault=SkipFace("bad_box", said + ", expected a positive size")))
     groups = [group_of(element) for element in elements]
     boxes = np.array(rows, np.float64).reshape(-1, 4)
     faces = [shape for shape in shapes if shape.fault is None]
@@ -52,7 +52,7 @@ def join_boxes(image: Any, shapes: list[ShapeFace], labels: Labels) -> list[Shap
         several = bool(groups[i] in known if groups[i] else around[i])
         reason = "faces or boxes that could be its match are several, or unusable" if several else "no points"
         what = f"a box {(element.get('label') or '')[:40]!r}: {reason}"
-        faults.append(ShapeFace("box", fault=("box_without_points", what)))
+        faults.append(ShapeFace("box", fault=SkipFace("box_without_points", what)))
     return faults
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Attribute
+from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Attribute, SkipFace
 from flmd.formats.layout import number_in
 from flmd.schemes import SCHEMES, Scheme, scheme_of_count
 
@@ -20,15 +20,11 @@ _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _MOST_CELLS = 10_000_000  # points of all faces that single points of one picture may make
 
 
-class _UnusableError(Exception):
-    """The shape at hand is no face: reason and finding of a Skipped."""
-
-
 @dataclass(slots=True)
 class ShapeFace:
     """One face, or why it is none.
 
-    ``landmarks`` (K, 2) float32 and ``box`` (4,) float32 are the store's; ``fault``: reason and finding.
+    ``landmarks`` (K, 2) float32 and ``box`` (4,) float32 are the store's; ``fault``: why it is no face.
     """
 
     kind: str
@@ -38,7 +34,7 @@ class ShapeFace:
     box_source: str = "none"
     attributes: dict[str, Attribute] = field(default_factory=dict)
     group: str = ""
-    fault: tuple[str, str] | None = None
+    fault: SkipFace | None = None
 
 
 class Labels:
@@ -136,7 +132,7 @@ class ShapesOfImage:
             what = f"{len(singles)} groups of single points in one picture"
             taken = set(places.values())
             kept = [face for i, face in enumerate(found) if i not in taken]
-            return [*kept, ShapeFace("points", fault=("image_too_long", what))]
+            return [*kept, ShapeFace("points", fault=SkipFace("image_too_long", what))]
         for group, shapes in singles.items():
             found[places[group]] = self._checked("points", group, shapes, self._single_points)
         return found
@@ -144,9 +140,8 @@ class ShapesOfImage:
     def _checked(self, kind: str, group: str, shapes: list[Any], read: Any) -> ShapeFace:
         try:
             points, visibility = read(shapes)
-        except _UnusableError as fault:
-            reason, what = fault.args
-            return ShapeFace(kind, group=group, fault=(reason, what))
+        except SkipFace as fault:
+            return ShapeFace(kind, group=group, fault=fault)
         attributes: dict[str, Attribute] = {}
         for shape in shapes:
             attributes |= self._labels.attributes(shape)
@@ -166,7 +161,7 @@ class ShapesOfImage:
         pieces = (shapes[0].get("points") or "").split(";")
         if len(pieces) != self._scheme.count:
             what = f"{len(pieces)} points, expected {self._scheme.count}"
-            raise _UnusableError("wrong_point_count", what)
+            raise SkipFace("wrong_point_count", what)
         points = np.array([_point(piece, f"point {i}") for i, piece in enumerate(pieces)])
         return points, np.full(len(pieces), VISIBLE, np.uint8)
 
@@ -180,7 +175,7 @@ class ShapesOfImage:
         names = [shape.get("label") or "" for shape in shapes]
         if not group_of(shapes[0]) and len(set(names)) < len(names):
             what = f"{len(names)} single points without group_id, and labels that repeat"
-            raise _UnusableError("ungrouped_points", what)
+            raise SkipFace("ungrouped_points", what)
         return self._placed(shapes, self._order(names, complete=False))
 
     def _placed(
@@ -200,10 +195,10 @@ class ShapesOfImage:
         counts = Counter(names)
         repeated = next((name for name, count in counts.items() if count > 1), None)
         if repeated is not None:
-            raise _UnusableError("duplicate_point", f"label {repeated[:40]!r} occurs twice")
+            raise SkipFace("duplicate_point", f"label {repeated[:40]!r} occurs twice")
         count = self._scheme.count
         if complete and len(names) != count:
-            raise _UnusableError("wrong_point_count", f"{len(names)} points, expected {count}")
+            raise SkipFace("wrong_point_count", f"{len(names)} points, expected {count}")
         index = self._index
         if not counts.keys() & index.keys():
             if _numbers(names):
@@ -215,7 +210,7 @@ class ShapesOfImage:
         unknown = next((name for name in names if name not in index), None)
         if unknown is not None:
             what = f"label {unknown[:40]!r} is no point of scheme {self._scheme.name}"
-            raise _UnusableError("unknown_point", what)
+            raise SkipFace("unknown_point", what)
         return [index[name] for name in names]
 
     def _numbered(self, names: list[str]) -> dict[str, int]:
@@ -224,7 +219,7 @@ class ShapesOfImage:
         declared = self._labels.numbers
         if not {0, count} & known and not {0, count} & declared:
             what = f"numbers {names[0]} …, among them neither 0 nor {count}: their start is open"
-            raise _UnusableError("unknown_point", what)
+            raise SkipFace("unknown_point", what)
         first = 0 if 0 in known | declared & {0} else 1
         return {name: int(name) - first for name in names if first <= int(name) < first + count}
 
@@ -242,7 +237,7 @@ def _point(text: str, what: str) -> tuple[float, float]:
     x, comma, y = text.partition(",")
     values = number_in(x), number_in(y)
     if not comma or values[0] is None or values[1] is None:
-        raise _UnusableError("not_a_number", f"{what} is {text[:60]!r}, expected x,y")
+        raise SkipFace("not_a_number", f"{what} is {text[:60]!r}, expected x,y")
     return values[0], values[1]
 
 

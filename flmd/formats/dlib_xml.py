@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError
-from flmd.face import NOT_LABELLED, VISIBLE, Attribute, Face, Skipped
+from flmd.face import NOT_LABELLED, VISIBLE, Attribute, Face, SkipFace, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
 from flmd.formats.common.xml_stream import LARGEST_KEPT, XmlStream
 from flmd.formats.dlib_xml_lists import REQUIRED, find_lists
@@ -122,14 +122,6 @@ def _part_counts(stream: BinaryIO, where: str) -> Iterator[int]:
             yield count
 
 
-class _UnusableError(Exception):
-    """The box at hand is no face: reason and finding of a Skipped."""
-
-    def __init__(self, reason: str, what: str) -> None:
-        super().__init__(reason)
-        self.reason, self.what = reason, what
-
-
 class _Reader:
     """The elements of one file, and the state between them."""
 
@@ -201,17 +193,17 @@ class _Reader:
         try:
             if not complete:
                 what = f"more than {LARGEST_KEPT} bytes, expected {self._count} parts"
-                raise _UnusableError("wrong_point_count", what)
+                raise SkipFace("wrong_point_count", what)
             if self._image is None:
                 what = f"{self._file[:200]!r} is not a picture in the tree" if self._file else "no image file"
-                raise _UnusableError("bad_path", what)
+                raise SkipFace("bad_path", what)
             box = _box(given)
             attributes = _attributes(given, label) if len(given) > 4 or label else {}
             if not self._parts and attributes.get("ignore") is True:
-                raise _UnusableError("ignored", "a box to be ignored, without parts")
+                raise SkipFace("ignored", "a box to be ignored, without parts")
             landmarks = self._landmarks()
-        except _UnusableError as fault:
-            return Skipped(fault.reason, where, fault.what)
+        except SkipFace as fault:
+            return fault.at(where)
         return Face(
             image=self._image,
             landmarks=landmarks,
@@ -245,7 +237,7 @@ class _Reader:
             values = values[:, np.argsort(order)]
         return values.T.astype(np.float32, order="C")
 
-    def _fault(self) -> _UnusableError:
+    def _fault(self) -> SkipFace:
         """What is wrong with the parts of a box that is known to be no face: names first, then numbers."""
         seen: set[int] = set()
         for name, _, _ in self._parts:
@@ -253,18 +245,18 @@ class _Reader:
             if index is None:
                 what = "a part without a name" if name is None else f"part {name[:40]!r}"
                 wanted = f"expected {self._in_order[0]} to {self._in_order[-1]}"
-                return _UnusableError("unknown_part", f"{what}, {wanted}")
+                return SkipFace("unknown_part", f"{what}, {wanted}")
             if index in seen:
-                return _UnusableError("duplicate_part", f"part {name!r} occurs twice")
+                return SkipFace("duplicate_part", f"part {name!r} occurs twice")
             seen.add(index)
         count = len(self._parts)
         if count != self._count:
-            return _UnusableError("wrong_point_count", f"{count} parts, expected {self._count}")
+            return SkipFace("wrong_point_count", f"{count} parts, expected {self._count}")
         for name, *point in self._parts:
             for axis, text in zip("xy", point, strict=True):
                 if number_in(text) is None:
                     what = f"{axis} of part {name!r} is {_quoted(text)}, expected a number"
-                    return _UnusableError("not_a_number", what)
+                    return SkipFace("not_a_number", what)
         raise AssertionError("no fault in the parts")
 
 
@@ -287,10 +279,10 @@ def _box(given: dict[str, str]) -> NDArray[np.float32]:
     values = [number_in(given.get(key)) for key in _BOX]
     for key, value in zip(_BOX, values, strict=True):
         if value is None:
-            raise _UnusableError("bad_box", f"{key} is {_quoted(given.get(key))}, expected a number")
+            raise SkipFace("bad_box", f"{key} is {_quoted(given.get(key))}, expected a number")
     box = np.array(values, np.float32)
     if not min(box[2:]) > 0:
-        raise _UnusableError("bad_box", f"width {given['width']}, height {given['height']}, expected above 0")
+        raise SkipFace("bad_box", f"width {given['width']}, height {given['height']}, expected above 0")
     return box
 
 

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError
-from flmd.face import Face, Skipped, visibility_of
+from flmd.face import Face, SkipFace, Skipped, visibility_of
 from flmd.formats.base import Detection, Format, WriteReport
 from flmd.formats.common.json_lists import (
     HEAD,
-    UnusableError,
     box_in,
     json_heads,
     numbers_in,
@@ -233,10 +232,10 @@ def _faces(
                 here = f"{where[:-1]}, face {number})"
                 try:
                     if image is None:
-                        raise UnusableError("bad_path", "the task's data name no picture in the tree")
+                        raise SkipFace("bad_path", "the task's data name no picture in the tree")
                     yield _face(group, image, here, index, count)
-                except UnusableError as fault:
-                    yield Skipped(fault.reason, here, fault.what)
+                except SkipFace as fault:
+                    yield fault.at(here)
 
 
 def _face(group: _Group, image: str, where: str, index: dict[str, int], count: int) -> Face:
@@ -248,11 +247,9 @@ def _face(group: _Group, image: str, where: str, index: dict[str, int], count: i
         place = index.get(label or "")
         if place is None:
             what = f"label {label[:40]!r}" if label is not None else "a point without one label"
-            raise UnusableError(
-                "unknown_label", f"{what}, expected a name of the scheme's points, or a number"
-            )
+            raise SkipFace("unknown_label", f"{what}, expected a name of the scheme's points, or a number")
         if place in seen:
-            raise UnusableError("duplicate_point", f"label {label!r} occurs twice")
+            raise SkipFace("duplicate_point", f"label {label!r} occurs twice")
         seen.add(place)
         size = _size(region)
         landmarks[place] = _pixels(region, size, ("x", "y"))[:2]
@@ -260,11 +257,11 @@ def _face(group: _Group, image: str, where: str, index: dict[str, int], count: i
     if group.box is not None:
         size = _size(group.box)
         if group.box["value"].get("rotation", 0) != 0:
-            raise UnusableError("rotated_box", "a rectangle that is turned")
+            raise SkipFace("rotated_box", "a rectangle that is turned")
         try:
             pixels = _pixels(group.box, size, ("x", "y", "width", "height"))
-        except UnusableError as fault:
-            raise UnusableError("bad_box", fault.what) from None
+        except SkipFace as fault:
+            raise SkipFace("bad_box", fault.what) from None
         box = box_in(pixels.tolist(), "the rectangle")
     return Face(
         image=image,
@@ -281,9 +278,9 @@ def _face(group: _Group, image: str, where: str, index: dict[str, int], count: i
 def _size(region: dict[str, Any]) -> tuple[int, int]:
     size = size_in(region, "original_width", "original_height")
     if size is None:
-        raise UnusableError("no_image_size", "a region without original_width and original_height")
+        raise SkipFace("no_image_size", "a region without original_width and original_height")
     if region.get("image_rotation", 0) != 0:
-        raise UnusableError("rotated_image", "a region of a picture that was turned")
+        raise SkipFace("rotated_image", "a region of a picture that was turned")
     return size
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError
-from flmd.face import Face, Skipped, visibility_of
+from flmd.face import Face, SkipFace, Skipped, visibility_of
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
 from flmd.formats.layout import LARGEST, PicturesBeside, photo_of, split_of_path
 from flmd.formats.ljson_writer import is_group_of, write
@@ -79,7 +79,7 @@ class Ljson(Format):
             try:
                 for _, points in _groups(_content(tree, name)):
                     return scheme_of_count(len(_points(points)))
-            except _UnusableError:
+            except SkipFace:
                 continue
         return "ibug68"
 
@@ -92,8 +92,8 @@ class Ljson(Format):
             split = split_of_path(posixpath.dirname(name)) or ""
             try:
                 groups = _groups(_content(tree, name))
-            except _UnusableError as fault:
-                yield Skipped(fault.reason, where, fault.what)
+            except SkipFace as fault:
+                yield fault.at(where)
                 continue
             for group, points in groups:
                 here = where if group is None else f"{where} (group {shown(group[:80])})"
@@ -101,9 +101,9 @@ class Ljson(Format):
                     landmarks = _points(points)
                     if len(landmarks) != scheme.count:
                         what = f"{len(landmarks)} points, expected {scheme.count}"
-                        raise _UnusableError("wrong_point_count", what)
-                except _UnusableError as fault:
-                    yield Skipped(fault.reason, here, fault.what)
+                        raise SkipFace("wrong_point_count", what)
+                except SkipFace as fault:
+                    yield fault.at(here)
                     continue
                 named = group is not None and not is_group_of(scheme, group)
                 yield Face(
@@ -123,14 +123,6 @@ class Ljson(Format):
         return write(faces, target, scheme)
 
 
-class _UnusableError(Exception):
-    """A file or group that is no face: reason and finding of a Skipped."""
-
-    def __init__(self, reason: str, what: str) -> None:
-        super().__init__(reason)
-        self.reason, self.what = reason, what
-
-
 def _looks_right(tree: FileTree, name: str) -> bool:
     try:
         head = tree.read(name, 0, HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -143,18 +135,18 @@ def _content(tree: FileTree, name: str) -> dict[str, Any]:
     try:
         data = tree.read(name, 0, LARGEST_FILE + 1)
     except InputError as error:
-        raise _UnusableError("unreadable_file", error.what) from None
+        raise SkipFace("unreadable_file", error.what) from None
     if len(data) > LARGEST_FILE:
-        raise _UnusableError("unreadable_file", f"more than {LARGEST_FILE} bytes in a file for one picture")
+        raise SkipFace("unreadable_file", f"more than {LARGEST_FILE} bytes in a file for one picture")
     try:
         text = data.decode("utf-8-sig", "surrogateescape")
         content = json.loads(text, object_pairs_hook=_without_repeats)
     except json.JSONDecodeError as error:
-        raise _UnusableError("bad_json", f"line {error.lineno}: {error.msg}") from None
+        raise SkipFace("bad_json", f"line {error.lineno}: {error.msg}") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; endless brackets
-        raise _UnusableError("bad_json", f"{type(error).__name__} while reading it") from None
+        raise SkipFace("bad_json", f"{type(error).__name__} while reading it") from None
     if not isinstance(content, dict):
-        raise _UnusableError("bad_structure", f"{type(content).__name__}, expected an object")
+        raise SkipFace("bad_structure", f"{type(content).__name__}, expected an object")
     return content
 
 
@@ -162,7 +154,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise _UnusableError("bad_structure", f"{name[:40]!r} occurs twice in one object")
+            raise SkipFace("bad_structure", f"{name[:40]!r} occurs twice in one object")
         found[name] = value
     return found
 
@@ -180,14 +172,14 @@ def _groups(content: dict[str, Any]) -> list[tuple[str | None, Any]]:
             parts = [_get(part, "landmarks") for part in groups]
             if all(isinstance(part, list) for part in parts):
                 return [(None, [_get(mark, "point") for part in parts for mark in part])]
-        raise _UnusableError("bad_structure", f"groups of version {version} in {type(groups).__name__}")
-    raise _UnusableError("bad_structure", f"version {_brief(version)}, expected 1, 2 or 3")
+        raise SkipFace("bad_structure", f"groups of version {version} in {type(groups).__name__}")
+    raise SkipFace("bad_structure", f"version {_brief(version)}, expected 1, 2 or 3")
 
 
 def _get(content: Any, *keys: str) -> Any:
     for key in keys:
         if not isinstance(content, dict) or key not in content:
-            raise _UnusableError("bad_structure", f"no {key!r} where one is expected")
+            raise SkipFace("bad_structure", f"no {key!r} where one is expected")
         content = content[key]
     return content
 
@@ -197,20 +189,18 @@ def _points(found: Any) -> NDArray[np.float32]:
     if isinstance(found, dict):
         found = _get(found, "landmarks", "points")
     if not isinstance(found, list):
-        raise _UnusableError("bad_structure", f"points in {type(found).__name__}, expected a list")
+        raise SkipFace("bad_structure", f"points in {type(found).__name__}, expected a list")
     if not 0 < len(found) <= MOST_POINTS:
-        raise _UnusableError("wrong_point_count", f"{len(found)} points, expected 1 to {MOST_POINTS}")
+        raise SkipFace("wrong_point_count", f"{len(found)} points, expected 1 to {MOST_POINTS}")
     out = np.full((len(found), 2), np.nan)
     for number, point in enumerate(found):
         if not isinstance(point, list) or len(point) != 2:
-            raise _UnusableError("bad_point", f"point {number} is {_brief(point)}, expected [y, x]")
+            raise SkipFace("bad_point", f"point {number} is {_brief(point)}, expected [y, x]")
         if point == [None, None]:
             continue
         for value in point:
             if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST:
-                raise _UnusableError(
-                    "not_a_number", f"point {number} holds {_brief(value)}, expected a number"
-                )
+                raise SkipFace("not_a_number", f"point {number} holds {_brief(value)}, expected a number")
         out[number] = point[1], point[0]
     return out.astype(np.float32)
 

@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Face, Skipped
+from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Face, SkipFace, Skipped
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
 from flmd.formats.layout import PICTURE_ENDINGS, PicturesBeside, resolve, split_of_path, whole_or_nothing
 from flmd.formats.merl_rav_signs import has_merl_rav_signs
 from flmd.formats.pts import write_file
 from flmd.formats.pts_file import (
-    PtsError,
     data_of,
     from_base_1,
     looks_like_pts,
@@ -89,7 +88,7 @@ class MerlRavPts(Format):
                 readable = readable or looks_like_pts(data)
                 if not why and has_merl_rav_signs(points_in(data)):
                     why = f"coordinates that only MERL-RAV writes in {shown(name)}"
-            except PtsError:
+            except SkipFace:
                 continue
             if why and readable:
                 return Detection(tuple(names), f"{len(names)} .pts files; {why}", Certainty.CERTAIN)
@@ -107,8 +106,8 @@ class MerlRavPts(Format):
             try:
                 points = points_of(tree, name, scheme.count)
                 landmarks, visibility = _meant(points)
-            except PtsError as fault:
-                yield Skipped(fault.reason, f"{where}:{fault.line}", fault.what)
+            except SkipFace as fault:
+                yield fault.at(where)
                 continue
             yield Face(
                 image=pictures.name_for(name),
@@ -179,7 +178,7 @@ def _meant(points: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np
     if mixed.any():
         point = int(np.flatnonzero(mixed)[0])
         what = f"point {point + 1} is {points[point].tolist()}, expected two positive or two negative numbers"
-        raise PtsError("mixed_signs", 1, what)
+        raise SkipFace("mixed_signs", what, 1)
     places = np.where(missing[:, None], np.nan, np.abs(points))
     visibility = np.where(missing, NOT_LABELLED, np.where(hidden, HIDDEN, VISIBLE)).astype(np.uint8)
     return from_base_1(places), visibility

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from flmd.face import Face, Skipped, visibility_of
+from flmd.face import Face, SkipFace, Skipped, visibility_of
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
 from flmd.formats.layout import PicturesBeside, photo_of, resolve, split_of_path, whole_or_nothing
 from flmd.formats.merl_rav_signs import has_merl_rav_signs
 from flmd.formats.pts_file import (
-    PtsError,
     from_base_1,
     head_of,
     looks_like_pts,
@@ -93,9 +92,9 @@ class Pts(Format):
                 points = points_of(tree, name, scheme.count)
                 if has_merl_rav_signs(points):
                     what = "negative coordinates that mark hidden points, as MERL-RAV writes them"
-                    raise PtsError("merl_rav_signs", 1, what + "; read with merl-rav-pts")
-            except PtsError as fault:
-                yield Skipped(fault.reason, f"{where}:{fault.line}", fault.what)
+                    raise SkipFace("merl_rav_signs", what + "; read with merl-rav-pts", 1)
+            except SkipFace as fault:
+                yield fault.at(where)
                 continue
             landmarks = from_base_1(points)
             image = pictures.name_for(name)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError
-from flmd.face import Face
+from flmd.face import Face, SkipFace
 from flmd.formats.layout import FURTHER_FACE, LARGEST, number_in
 from flmd.formats.writing import number_text
 from flmd.schemes import scheme_of_count
@@ -22,14 +22,6 @@ HEAD = 1 << 12
 LOOKED_AT = 64  # files that a detection opens
 _WORD = re.compile(r"(?:version|n_points)\s*:|\{", re.IGNORECASE)
 _KEY = re.compile(r"(version|n_points)\s*:\s*(\S*)", re.IGNORECASE)
-
-
-class PtsError(Exception):
-    """A text that is no face: reason, line (from 1) and finding of a Skipped."""
-
-    def __init__(self, reason: str, line: int, what: str) -> None:
-        super().__init__(what)
-        self.reason, self.line, self.what = reason, line, what
 
 
 def pts_names(tree: FileTree) -> list[str]:
@@ -60,21 +52,21 @@ def head_of(tree: FileTree, name: str) -> bytes:
 
 
 def data_of(tree: FileTree, name: str, most: int = LARGEST_FILE) -> bytes:
-    """A whole .pts file; PtsError when it cannot be read, or has more than ``most`` bytes."""
+    """A whole .pts file; SkipFace when it cannot be read, or has more than ``most`` bytes."""
     try:
         data = tree.read(name, 0, most + 1)
     except InputError as error:
-        raise PtsError("unreadable_file", 1, error.what) from None
+        raise SkipFace("unreadable_file", error.what, 1) from None
     if len(data) > most:
-        raise PtsError("wrong_point_count", 1, f"more than {most} bytes in a .pts file")
+        raise SkipFace("wrong_point_count", f"more than {most} bytes in a .pts file", 1)
     return data
 
 
 def points_of(tree: FileTree, name: str, count: int) -> NDArray[np.float64]:
-    """(count, 2) float64 of a file, as :func:`points_in`; PtsError also when there are more or fewer."""
+    """(count, 2) float64 of a file, as :func:`points_in`; SkipFace also when there are more or fewer."""
     points = points_in(data_of(tree, name))
     if len(points) != count:
-        raise PtsError("wrong_point_count", 1, f"{len(points)} points, expected {count}")
+        raise SkipFace("wrong_point_count", f"{len(points)} points, expected {count}", 1)
     return points
 
 
@@ -83,7 +75,7 @@ def scheme_of(tree: FileTree, files: tuple[str, ...]) -> str:
     for name in spread(list(files)):
         try:
             return scheme_of_count(len(points_in(data_of(tree, name))))
-        except PtsError:
+        except SkipFace:
             continue
     return "ibug68"
 
@@ -93,7 +85,7 @@ def points_in(data: bytes) -> NDArray[np.float64]:
 
     Raises
     ------
-    PtsError : ``bad_header`` (a version other than 1, no ``{``), ``truncated_file`` (no ``}``),
+    SkipFace : ``bad_header`` (a version other than 1, no ``{``), ``truncated_file`` (no ``}``),
         ``bad_line`` (not two cells, or text after ``}``), ``not_a_number``, ``wrong_point_count`` (another
         number of lines than ``n_points`` says, or none).
     """
@@ -107,14 +99,14 @@ def points_in(data: bytes) -> NDArray[np.float64]:
             continue
         if len(words) != 2:
             what = f"{lines[number].strip()[:40]!r}, expected two numbers"
-            raise PtsError("bad_line", number + 1, what)
+            raise SkipFace("bad_line", what, number + 1)
         cells += words
         at.append(number + 1)
     count = len(at)
     if announced is not None and announced != count:
-        raise PtsError("wrong_point_count", last + 1, f"{count} points, n_points says {announced}")
+        raise SkipFace("wrong_point_count", f"{count} points, n_points says {announced}", last + 1)
     if not 0 < count <= MOST_POINTS:
-        raise PtsError("wrong_point_count", last + 1, f"{count} points, expected 1 to {MOST_POINTS}")
+        raise SkipFace("wrong_point_count", f"{count} points, expected 1 to {MOST_POINTS}", last + 1)
     return _numbers(cells, at)
 
 
@@ -164,24 +156,24 @@ def _body(lines: list[str]) -> tuple[int, int, int | None]:
             break
         found = _KEY.fullmatch(line)
         if not found:
-            raise PtsError("bad_header", number + 1, f"{line[:40]!r}, expected version:, n_points: or {{")
+            raise SkipFace("bad_header", f"{line[:40]!r}, expected version:, n_points: or {{", number + 1)
         key, value = found[1].lower(), found[2]
         if key == "version" and number_in(value) != 1:
-            raise PtsError("bad_header", number + 1, f"version {value[:40]!r}, expected 1")
+            raise SkipFace("bad_header", f"version {value[:40]!r}, expected 1", number + 1)
         if key == "n_points":
             if not (value.isascii() and value.isdigit() and len(value) < 10):
-                raise PtsError("bad_header", number + 1, f"n_points is {value[:40]!r}, expected a number")
+                raise SkipFace("bad_header", f"n_points is {value[:40]!r}, expected a number", number + 1)
             announced = int(value)
     else:
-        raise PtsError("bad_header", number + 1, "no { after the header")
+        raise SkipFace("bad_header", "no { after the header", number + 1)
     first = number + 1
     for number, line in _filled(lines[first:]):
         if line == "}":
             after = next(_filled(lines[first + number + 1 :]), None)
             if after is not None:
-                raise PtsError("bad_line", first + number + after[0] + 2, f"{after[1][:40]!r} after }}")
+                raise SkipFace("bad_line", f"{after[1][:40]!r} after }}", first + number + after[0] + 2)
             return first, first + number, announced
-    raise PtsError("truncated_file", len(lines), "no } at the end")
+    raise SkipFace("truncated_file", "no } at the end", len(lines))
 
 
 def _numbers(cells: list[str], at: list[int]) -> NDArray[np.float64]:
@@ -197,5 +189,5 @@ def _numbers(cells: list[str], at: list[int]) -> NDArray[np.float64]:
         if value is not None:
             values[i] = value
         elif not cell.lower() == cells[i ^ 1].lower() == "nan":
-            raise PtsError("not_a_number", at[i // 2], f"{cell[:40]!r}, expected a number")
+            raise SkipFace("not_a_number", f"{cell[:40]!r}, expected a number", at[i // 2])
     return values.reshape(-1, 2)

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError
-from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Attribute, Face, Skipped
+from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Attribute, Face, SkipFace, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
 from flmd.formats.common.json_lists import (
     PicturesByPath,
-    UnusableError,
     box_in,
     json_heads,
     numbers_in,
@@ -122,8 +121,8 @@ class SpigaJson(Format):
                     where = f"{tree.where(name)}:{document.line} (face {number})"
                     try:
                         face = _face(item, order, scheme.count, pictures)
-                    except UnusableError as fault:
-                        yield Skipped(fault.reason, where, fault.what)
+                    except SkipFace as fault:
+                        yield fault.at(where)
                     else:
                         face.split, face.where = split, where
                         yield face
@@ -189,12 +188,12 @@ def _id(value: Any) -> str:
 
 def _face(item: Any, order: dict[str, int], count: int, pictures: PicturesByPath) -> Face:
     if not isinstance(item, dict):
-        raise UnusableError("bad_annotation", "an item that is no dictionary")
+        raise SkipFace("bad_annotation", "an item that is no dictionary")
     path = item.get("imgpath")
     image = pictures.find(path) if isinstance(path, str) else None
     if image is None:
         what = f"{path[:200]!r} is not a picture in the tree" if isinstance(path, str) else "no imgpath"
-        raise UnusableError("bad_path", what)
+        raise SkipFace("bad_path", what)
     landmarks, visibility = _landmarks(item, order, count)
     box = box_in(item.get("bbox"), "bbox")
     return Face(
@@ -217,27 +216,27 @@ def _landmarks(
         visible = numbers_in(item["visible"], "visible")
         if visible.shape != (len(points),) or not np.isin(visible, (0, 1)).all():
             what = f"visible of {len(visible)} numbers for {len(points)} points, expected a 0 or 1 for each"
-            raise UnusableError("bad_visibility", what)
+            raise SkipFace("bad_visibility", what)
     ids = item.get("ids")
     wrong_count = f"{len(points)} points, expected {count}"
     if ids is None:
         if len(points) != count:
-            raise UnusableError("wrong_point_count", wrong_count)
+            raise SkipFace("wrong_point_count", wrong_count)
         places = list(range(count))
     else:
         if not isinstance(ids, list) or len(ids) != len(points):
             what = f"{len(ids) if isinstance(ids, list) else 'no'} ids for {len(points)} points"
-            raise UnusableError("wrong_point_count", what)
+            raise SkipFace("wrong_point_count", what)
         if len(points) > count:
-            raise UnusableError("wrong_point_count", wrong_count)
+            raise SkipFace("wrong_point_count", wrong_count)
         places = []
         for value in ids:
             place = order.get(_id(value))
             if place is None:
-                raise UnusableError("unknown_id", f"id {_id(value)[:40]} is not among the other faces' ids")
+                raise SkipFace("unknown_id", f"id {_id(value)[:40]} is not among the other faces' ids")
             places.append(place)
         if len(set(places)) < len(places):
-            raise UnusableError("duplicate_point", "an id occurs twice")
+            raise SkipFace("duplicate_point", "an id occurs twice")
     landmarks = np.full((count, 2), np.nan, np.float32)
     visibility = np.full(count, NOT_LABELLED, np.uint8)
     landmarks[places] = points
@@ -246,12 +245,12 @@ def _landmarks(
 
 
 def _pose(value: Any) -> dict[str, Attribute]:
-    """The head pose as attributes; UnusableError("not_a_number") when it is not six numbers, or fewer."""
+    """The head pose as attributes; SkipFace("not_a_number") when it is not six numbers, or fewer."""
     if value is None:
         return {}
     numbers = numbers_in(value, "headpose")
     if len(numbers) > len(_POSE):
-        raise UnusableError("not_a_number", f"headpose has {len(numbers)} numbers, expected 6")
+        raise SkipFace("not_a_number", f"headpose has {len(numbers)} numbers, expected 6")
     return dict(zip(_POSE, numbers.tolist(), strict=False))
 
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from flmd.face import Face, Skipped, visibility_of
+from flmd.face import Face, SkipFace, Skipped, visibility_of
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
 from flmd.formats.layout import split_of_path
-from flmd.formats.pts_file import PtsError, from_base_1, points_of, pts_names, scheme_of
+from flmd.formats.pts_file import from_base_1, points_of, pts_names, scheme_of
 from flmd.formats.w300vw_writer import write
 from flmd.schemes import Scheme
 from flmd.tree import FileTree
@@ -93,10 +93,10 @@ class W300Vw(Format):
             try:
                 frame = posixpath.splitext(posixpath.basename(name))[0]
                 if not frame.strip("0"):
-                    raise PtsError("bad_frame_number", 1, f"frame {frame}, expected 1 or more")
+                    raise SkipFace("bad_frame_number", f"frame {frame}, expected 1 or more", 1)
                 landmarks = from_base_1(points_of(tree, name, scheme.count))
-            except PtsError as fault:
-                yield Skipped(fault.reason, f"{where}:{fault.line}", fault.what)
+            except SkipFace as fault:
+                yield fault.at(where)
                 continue
             yield Face(
                 image=_picture(name),

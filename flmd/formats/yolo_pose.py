@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError, ParamsError
-from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Attribute, Face, Skipped
+from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Attribute, Face, SkipFace, Skipped
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
 from flmd.formats.common.picture_sizes import PictureSizes
 from flmd.formats.layout import LARGEST, number_in, photo_of
@@ -145,10 +145,6 @@ class YoloPose(Format):
         return write(faces, target, scheme)
 
 
-class _UnusableError(Exception):
-    """The line at hand is no face: reason and finding of a Skipped."""
-
-
 class _Rows:
     """One label file."""
 
@@ -200,13 +196,12 @@ class _Rows:
                 visibility = _visibility(points)
                 landmarks = (points[:, :2] * scale).astype(np.float32)
             if not (np.isfinite(box).all() and (box[2:] > 0).all()):
-                raise _UnusableError("bad_box", f"w {cells[3][:40]!r}, h {cells[4][:40]!r}, expected above 0")
+                raise SkipFace("bad_box", f"w {cells[3][:40]!r}, h {cells[4][:40]!r}, expected above 0")
             landmarks[visibility == NOT_LABELLED] = np.nan
             if not np.isfinite(landmarks[visibility != NOT_LABELLED]).all():
-                raise _UnusableError("not_a_number", "a coordinate beyond what float32 holds")
-        except _UnusableError as fault:
-            reason, what = fault.args
-            return Skipped(reason, where, what)
+                raise SkipFace("not_a_number", "a coordinate beyond what float32 holds")
+        except SkipFace as fault:
+            return fault.at(where)
         return Face(
             image=self._image,
             landmarks=landmarks,
@@ -224,7 +219,7 @@ class _Rows:
         dim = next((d for d in self._dims if len(cells) == 5 + d * self._count), None)
         if dim is None:
             wanted = " or ".join(str(5 + d * self._count) for d in self._dims)
-            raise _UnusableError("wrong_point_count", f"{len(cells)} numbers, expected {wanted}")
+            raise SkipFace("wrong_point_count", f"{len(cells)} numbers, expected {wanted}")
         try:
             values = np.array(list(map(float, cells)))
             plain = bool((np.abs(values) <= LARGEST).all()) and "_" not in "".join(cells)
@@ -232,9 +227,9 @@ class _Rows:
             plain = False
         if not plain:
             i = next(i for i, cell in enumerate(cells) if number_in(cell) is None)
-            raise _UnusableError("not_a_number", f"number {i + 1} is {cells[i][:40]!r}")
+            raise SkipFace("not_a_number", f"number {i + 1} is {cells[i][:40]!r}")
         if values[0] < 0 or values[0] != np.floor(values[0]):
-            raise _UnusableError("not_a_number", f"the class is {cells[0][:40]!r}, expected 0, 1, 2, …")
+            raise SkipFace("not_a_number", f"the class is {cells[0][:40]!r}, expected 0, 1, 2, …")
         return dim, values
 
     def _attributes(self, kind: int) -> dict[str, Attribute]:
@@ -252,5 +247,5 @@ def _visibility(points: NDArray[np.float64]) -> NDArray[np.uint8]:
     odd = ~np.isin(seen, (NOT_LABELLED, HIDDEN, VISIBLE))
     if odd.any():
         at = int(np.flatnonzero(odd)[0])
-        raise _UnusableError("bad_visibility", f"v of point {at} is {seen[at]:g}, expected 0, 1 or 2")
+        raise SkipFace("bad_visibility", f"v of point {at} is {seen[at]:g}, expected 0, 1 or 2")
     return seen.astype(np.uint8)

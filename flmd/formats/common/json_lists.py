@@ -13,21 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError
-from flmd.face import Attribute
+from flmd.face import Attribute, SkipFace
 from flmd.formats.layout import LARGEST, PICTURE_ENDINGS, resolve, split_of_path
 from flmd.tree import FileTree
 
 HEAD = 32 << 10  # bytes of a file that detection looks at first
 _MOST_PROBED = 300
 _NUMBERS = {int, float}  # not bool, which json gives for true
-
-
-class UnusableError(Exception):
-    """The item at hand is no face: reason and finding of a Skipped."""
-
-    def __init__(self, reason: str, what: str) -> None:
-        super().__init__(reason)
-        self.reason, self.what = reason, what
 
 
 def json_heads(tree: FileTree) -> Iterator[tuple[str, bytes]]:
@@ -86,7 +78,7 @@ class PicturesByPath:
 
 
 def numbers_in(values: Any, what: str) -> NDArray[np.float64]:
-    """A flat list of finite numbers that float32 can hold; else UnusableError("not_a_number")."""
+    """A flat list of finite numbers that float32 can hold; else SkipFace("not_a_number")."""
     if isinstance(values, list) and set(map(type, values)) <= _NUMBERS:
         try:
             numbers = np.array(values, np.float64)
@@ -95,34 +87,34 @@ def numbers_in(values: Any, what: str) -> NDArray[np.float64]:
         if bool((np.abs(numbers) <= LARGEST).all()):
             return numbers
         values = [v for v in values if not abs(v) <= LARGEST]
-        raise UnusableError("not_a_number", f"{what} holds {_short(values[0])}, which float32 cannot hold")
+        raise SkipFace("not_a_number", f"{what} holds {_short(values[0])}, which float32 cannot hold")
     if not isinstance(values, list):
-        raise UnusableError("not_a_number", f"{what} is {_short(values)}, expected a list of numbers")
+        raise SkipFace("not_a_number", f"{what} is {_short(values)}, expected a list of numbers")
     word = next(v for v in values if type(v) not in _NUMBERS)
-    raise UnusableError("not_a_number", f"{what} holds {_short(word)}, expected a number")
+    raise SkipFace("not_a_number", f"{what} holds {_short(word)}, expected a number")
 
 
 def points_in(values: Any, what: str) -> NDArray[np.float64]:
-    """(n, 2) of a list of pairs; UnusableError("not_a_number") for anything else in it."""
+    """(n, 2) of a list of pairs; SkipFace("not_a_number") for anything else in it."""
     pairs = isinstance(values, list) and all(type(p) is list and len(p) == 2 for p in values)
     if not pairs:
-        raise UnusableError("not_a_number", f"{what} is {_short(values)}, expected a list of [x, y]")
+        raise SkipFace("not_a_number", f"{what} is {_short(values)}, expected a list of [x, y]")
     return numbers_in([v for pair in values for v in pair], what).reshape(-1, 2)
 
 
 def box_in(value: Any, what: str) -> NDArray[np.float32] | None:
-    """(4,) x, y, width, height, or None where there is none; UnusableError("bad_box") for a wrong one."""
+    """(4,) x, y, width, height, or None where there is none; SkipFace("bad_box") for a wrong one."""
     if value is None:
         return None
     try:
         box = numbers_in(value, what).astype(np.float32)
-    except UnusableError as fault:
-        raise UnusableError("bad_box", fault.what) from None
+    except SkipFace as fault:
+        raise SkipFace("bad_box", fault.what) from None
     if box.shape != (4,):
-        raise UnusableError("bad_box", f"{what} has {len(box)} numbers, expected 4")
+        raise SkipFace("bad_box", f"{what} has {len(box)} numbers, expected 4")
     if not (box[2:] > 0).all():
         wrong = f"{what} has width {box[2]}, height {box[3]}"
-        raise UnusableError("bad_box", f"{wrong}, expected above 0")
+        raise SkipFace("bad_box", f"{wrong}, expected above 0")
     return box
 
 
