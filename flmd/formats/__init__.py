@@ -40,6 +40,7 @@ BUILT_IN = {
     "pts": "flmd.formats.pts:Pts",
     "merl-rav-pts": "flmd.formats.merl_rav_pts:MerlRavPts",
     "ljson": "flmd.formats.ljson:Ljson",
+    "openface": "flmd.formats.openface:OpenFace",
     "300vw": "flmd.formats.w300vw:W300Vw",
     "coco": "flmd.formats.coco:Coco",
     "label-studio": "flmd.formats.label_studio:LabelStudio",

@@ -1,4 +1,4 @@
-"""Formats made by libraries that write the time: the same faces give the same bytes a second later."""
+"""The same faces give the same bytes a second later, also where a library would write the time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from flmd.schemes import get_scheme
 from flmd.tree import open_tree
 from tests.fuzzing import drawn_faces, files_of, own_seeds
 
-NAMES = ("aflw", "cofw", "cofw68", "kaggle-csv")
+NAMES = list(formats.BUILT_IN)
 
 
 def written(folder: Path, name: str) -> dict[str, bytes]:
     fmt = formats.get(name)
     own_seeds(name, folder)  # draws the pictures
     with open_tree(folder / "source") as pictures:
-        fmt.write(drawn_faces(fmt.scheme), folder / "again", get_scheme(fmt.scheme), pictures)
+        scheme = fmt.scheme or "ibug68"
+        fmt.write(drawn_faces(scheme), folder / "again", get_scheme(scheme), pictures)
     return files_of(folder / "again")
 
 
