@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError
-from flmd.face import Face, Skipped, visibility_of
-from flmd.formats.base import Certainty, Detection, Format, WriteReport
+from flmd.face import Face, SkipFace, visibility_of
+from flmd.formats.base import Certainty, Detection
+from flmd.formats.common.sidecar_files import Points, SidecarFormat, picture_read_back
 from flmd.formats.common.text_list import PROBED_FILES, first_lines, first_word, numbers, unlisted
-from flmd.formats.layout import (
-    FURTHER_FACE,
-    PicturesBeside,
-    photo_of,
-    resolve,
-    split_of_path,
-    whole_or_nothing,
-)
-from flmd.formats.pts import write_file
-from flmd.formats.writing import SidecarNames, check_points, count_lost, number_text
-from flmd.schemes import Scheme, scheme_of_count
+from flmd.formats.layout import PicturesBeside
+from flmd.formats.writing import number_text
+from flmd.schemes import scheme_of_count
 from flmd.schemes.base import MOST_POINTS
 from flmd.tree import FileTree
 
@@ -33,7 +25,7 @@ _LARGEST_FILE = 1 << 20
 _PROBED_IN_FOLDER = 16
 
 
-class LaPa(Format):
+class LaPa(SidecarFormat):
     """LaPa .txt: a line ``106``, then a line ``x y`` for each point; ``train/landmarks/NAME.txt``.
 
     Whether LaPa counts pixels from 0 or from 1 is not published: base 0 is taken, and ``--base 1`` is the
@@ -64,6 +56,7 @@ class LaPa(Format):
     name = "lapa"
     title = "LaPa landmarks, a .txt for each picture (106 points)"
     detected_by = REQUIRED
+    ending = ".txt"
 
     def detect(self, tree: FileTree) -> Detection:
         """The ``*.txt`` of each folder where most of up to 16, evenly spread, are such files; else these."""
@@ -96,50 +89,37 @@ class LaPa(Format):
                 return "lapa106" if count == 106 else scheme_of_count(count)
         return "lapa106"
 
-    def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
-        """Yield the face of each file in order; see the class for what is skipped."""
-        pictures = PicturesBeside(tree)
-        for name in files:
-            where = tree.where(name)
-            points = _points(tree, name, where, scheme.count)
-            if isinstance(points, Skipped):
-                yield points
-                continue
-            image = _picture_of(name, pictures)
-            yield Face(
-                image=image,
-                landmarks=points,
-                visibility=visibility_of(points),
-                subject=photo_of(image),
-                split=split_of_path(posixpath.dirname(name)) or "",
-                where=where,
-            )
+    def points(self, tree: FileTree, name: str, count: int) -> Points:
+        """The points of a file, all of them visible."""
+        landmarks = _points(tree, name, count)
+        return landmarks, visibility_of(landmarks)
 
-    def write(
-        self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
-    ) -> WriteReport:
-        """Write a folder of .txt files; see the class for what is lost."""
-        report = WriteReport()
-        names = SidecarNames(".txt")
-        with whole_or_nothing(target) as scratch:
-            scratch.mkdir()
-            for face in faces:
-                check_points(face, scheme)
-                why = unlisted(face)
-                image = resolve("", face.image)
-                name = None if why or image is None else names.name(_in_folder(image, "images", "landmarks"))
-                if why is None and (name is None or not write_file(scratch, name, _text(face))):
-                    why = "face with unwritable image name"
-                if why is not None or name is None:
-                    report.lost[why or ""] += 1
-                    continue
-                report.faces += 1
-                read_back = _picture_of(name, None)
-                if image == face.image != read_back:
-                    report.lost["image name"] += 1
-                split = split_of_path(posixpath.dirname(name)) or ""
-                count_lost(report, face, subject=photo_of(read_back), split=split)
-        return report
+    def text(self, face: Face) -> bytes:
+        """The file of a face."""
+        rows = (" ".join(map(number_text, point)) for point in face.landmarks.tolist())
+        return "\n".join([str(len(face.landmarks)), *rows, ""]).encode()
+
+    def unwritable(self, face: Face) -> str | None:
+        """Whether a point is not labelled, or a picture's name cannot be read back."""
+        return unlisted(face)
+
+    def picture_finder(self, tree: FileTree) -> Callable[[str], str]:
+        """The picture in the folder ``images``, else beside the file."""
+        pictures = PicturesBeside(tree)
+
+        def find(name: str) -> str:
+            likely = _in_folder(name, "landmarks", "images")
+            return pictures.find(likely) or pictures.find(name) or picture_read_back(likely)
+
+        return find
+
+    def file_stem(self, image: str) -> str:
+        """Pictures lie in ``images``, their points in ``landmarks``."""
+        return _in_folder(image, "images", "landmarks")
+
+    def picture_read_back(self, name: str) -> str:
+        """The .jpg that LaPa would have."""
+        return picture_read_back(_in_folder(name, "landmarks", "images"))
 
 
 def _looks_like_lapa(tree: FileTree, name: str) -> bool:
@@ -167,40 +147,28 @@ def _in_folder(name: str, one: str, other: str) -> str:
     return posixpath.join(above, other, base) if last == one else name
 
 
-def _picture_of(annotation: str, pictures: PicturesBeside | None) -> str:
-    """The picture of an annotation file; the .jpg that LaPa would have where there is none."""
-    likely = _in_folder(annotation, "landmarks", "images")
-    found = None if pictures is None else pictures.find(likely) or pictures.find(annotation)
-    return found or FURTHER_FACE.sub("", posixpath.splitext(likely)[0]) + ".jpg"
-
-
-def _text(face: Face) -> bytes:
-    rows = (" ".join(map(number_text, point)) for point in face.landmarks.tolist())
-    return "\n".join([str(len(face.landmarks)), *rows, ""]).encode()
-
-
-def _points(tree: FileTree, name: str, where: str, count: int) -> NDArray[np.float32] | Skipped:
-    """(count, 2) float32 points of a file, or why it is skipped."""
+def _points(tree: FileTree, name: str, count: int) -> NDArray[np.float32]:
+    """(count, 2) float32 points of a file; SkipFace when it has not as many, or others."""
     try:
         data = tree.read(name, 0, _LARGEST_FILE + 1)
     except InputError as error:
-        return Skipped("unreadable_file", where, error.what)
+        raise SkipFace("unreadable_file", error.what) from None
     if len(data) > _LARGEST_FILE:
-        return Skipped("wrong_point_count", where, f"more than {_LARGEST_FILE} bytes")
+        raise SkipFace("wrong_point_count", f"more than {_LARGEST_FILE} bytes")
     text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     lines = [(n, line.split()) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     said = _count(" ".join(lines[0][1])) if lines else None
     if said is None:
         what = repr(" ".join(lines[0][1])[:40]) if lines else "an empty file"
-        return Skipped("bad_header", f"{where}:1", f"{what}, expected the number of points")
+        raise SkipFace("bad_header", f"{what}, expected the number of points", 1)
     points = lines[1:]
     if not len(points) == said == count:
         what = f"{said} points by the first line, {len(points)} lines, expected {count}"
-        return Skipped("wrong_point_count", f"{where}:1", what)
+        raise SkipFace("wrong_point_count", what, 1)
     for number, cells in points:
         if len(cells) != 2:
-            return Skipped("bad_line", f"{where}:{number}", f"{len(cells)} cells, expected x and y")
+            raise SkipFace("bad_line", f"{len(cells)} cells, expected x and y", number)
         if numbers(cells) is None:
             word = cells[first_word(cells) or 0]
-            return Skipped("not_a_number", f"{where}:{number}", f"{word[:40]!r}, expected a number")
+            raise SkipFace("not_a_number", f"{word[:40]!r}, expected a number", number)
     return np.array([cells for _, cells in points], np.float64).astype(np.float32)

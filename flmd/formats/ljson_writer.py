@@ -11,9 +11,8 @@ from typing import Any
 
 from flmd.face import NOT_LABELLED, Face
 from flmd.formats.base import WriteReport
+from flmd.formats.common.sidecar_files import picture_read_back, write_file
 from flmd.formats.layout import photo_of, resolve, split_of_path, whole_or_nothing
-from flmd.formats.pts import write_file
-from flmd.formats.pts_file import picture_read_back
 from flmd.formats.writing import check_points, count_lost
 from flmd.schemes import Scheme
 

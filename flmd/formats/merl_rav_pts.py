@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Face, SkipFace, Skipped
-from flmd.formats.base import Certainty, Detection, Format, WriteReport
-from flmd.formats.layout import PICTURE_ENDINGS, PicturesBeside, resolve, split_of_path, whole_or_nothing
+from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Face, SkipFace
+from flmd.formats.base import Certainty, Detection
+from flmd.formats.common.sidecar_files import Points, SidecarFormat, picture_read_back
+from flmd.formats.layout import PICTURE_ENDINGS, PicturesBeside
 from flmd.formats.merl_rav_signs import has_merl_rav_signs
-from flmd.formats.pts import write_file
 from flmd.formats.pts_file import (
     data_of,
     from_base_1,
     looks_like_pts,
-    picture_read_back,
     points_in,
     points_of,
     pts_names,
@@ -29,8 +27,6 @@ from flmd.formats.pts_file import (
     text_of,
     to_base_1,
 )
-from flmd.formats.writing import SidecarNames, check_points, count_lost
-from flmd.schemes import Scheme
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
@@ -39,7 +35,7 @@ HEAD = 1 << 16
 _FACE = re.compile(r"_[1-9][0-9]*$")
 
 
-class MerlRavPts(Format):
+class MerlRavPts(SidecarFormat):
     """MERL-RAV's .pts: ``x y`` is visible, ``-x -y`` is hidden at (x, y), ``-1 -1`` is not placed at all.
 
     The files are iBUG's otherwise. The data set's own page gives these three meanings: unoccluded,
@@ -74,6 +70,8 @@ class MerlRavPts(Format):
     detected_by = "*.pts in <pose>/<trainset|testset>/, or with coordinates that only MERL-RAV writes"
     base = 1
     visibility = True
+    ending = ".pts"
+    keeps = ("visibility", "unlabelled points")
 
     def detect(self, tree: FileTree) -> Detection:
         """Every ``*.pts``, by layout or by the signs in one of at most 64 files, evenly spread."""
@@ -98,54 +96,35 @@ class MerlRavPts(Format):
         """The scheme meant by the number of points of the first file that can be read."""
         return scheme_of(tree, files)
 
-    def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
-        """Yield the face of each file in order; see the class for what is skipped."""
-        pictures = _Pictures(tree)
-        for name in files:
-            where = tree.where(name)
-            try:
-                points = points_of(tree, name, scheme.count)
-                landmarks, visibility = _meant(points)
-            except SkipFace as fault:
-                yield fault.at(where)
-                continue
-            yield Face(
-                image=pictures.name_for(name),
-                landmarks=landmarks,
-                visibility=visibility,
-                subject=_photo(name),
-                split=split_of_path(posixpath.dirname(name)) or "",
-                where=where,
-            )
+    def points(self, tree: FileTree, name: str, count: int) -> Points:
+        """The points of a file and what their signs say."""
+        return _meant(points_of(tree, name, count))
 
-    def write(
-        self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
-    ) -> WriteReport:
-        """Write a folder of .pts files; see the class for what is lost."""
-        report = WriteReport()
-        names = SidecarNames(".pts")
-        with whole_or_nothing(target) as scratch:
-            scratch.mkdir()
-            for face in faces:
-                check_points(face, scheme)
-                points = _signed(face)
-                if points is None:
-                    report.lost["face with a point that signs cannot tell"] += 1
-                    continue
-                image = resolve("", face.image)
-                name = names.name(image) if image is not None else None
-                if name is None or not write_file(scratch, name, text_of(points)):
-                    report.lost["face with unwritable image name"] += 1
-                    continue
-                report.faces += 1
-                if rounds(face):
-                    report.lost["sub-pixel"] += 1
-                if image == face.image != picture_read_back(name):
-                    report.lost["image name"] += 1
-                split = split_of_path(posixpath.dirname(name)) or ""
-                keeps = ("visibility", "unlabelled points")
-                count_lost(report, face, keeps=keeps, subject=_photo(name), split=split)
-        return report
+    def text(self, face: Face) -> bytes:
+        """The file of a face, signs and all."""
+        missing, hidden = face.visibility == NOT_LABELLED, face.visibility == HIDDEN
+        points = to_base_1(face.landmarks)
+        signed = np.where(hidden[:, None], -points, points)
+        return text_of(np.where(missing[:, None], -1.0, signed))
+
+    def unwritable(self, face: Face) -> str | None:
+        """Whether the signs of a point would say something else."""
+        missing, hidden = face.visibility == NOT_LABELLED, face.visibility == HIDDEN
+        points = to_base_1(face.landmarks)
+        told = (points[~missing] > 0).all() and not (points[hidden] == 1).all(axis=1).any()
+        return None if told else "face with a point that signs cannot tell"
+
+    def rounded(self, face: Face) -> bool:
+        """Whether counting from 1 costs a coordinate its last bits."""
+        return rounds(face)
+
+    def picture_finder(self, tree: FileTree) -> Callable[[str], str]:
+        """The picture beside a file, else AFLW's."""
+        return _Pictures(tree).name_for
+
+    def subject(self, name: str, image: str) -> str:
+        """AFLW's name of the picture, which its copies and the further faces in it share."""
+        return _photo(name)
 
 
 class _Pictures:
@@ -182,13 +161,3 @@ def _meant(points: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np
     places = np.where(missing[:, None], np.nan, np.abs(points))
     visibility = np.where(missing, NOT_LABELLED, np.where(hidden, HIDDEN, VISIBLE)).astype(np.uint8)
     return from_base_1(places), visibility
-
-
-def _signed(face: Face) -> NDArray[np.float64] | None:
-    """The coordinates to write; None where their signs would say something else."""
-    missing, hidden = face.visibility == NOT_LABELLED, face.visibility == HIDDEN
-    points = to_base_1(face.landmarks)
-    if not (points[~missing] > 0).all() or (points[hidden] == 1).all(axis=1).any():
-        return None
-    signed = np.where(hidden[:, None], -points, points)
-    return np.where(missing[:, None], -1.0, signed)

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import BinaryIO
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError
-from flmd.face import Attribute, Face, Skipped, visibility_of
-from flmd.formats.base import Detection, Format, WriteReport
-from flmd.formats.common.text_list import (
-    ListedPictures,
-    box_of_corners,
-    corner_texts,
-    first_word,
-    lines_of,
-    numbers,
-    unlisted,
-)
-from flmd.formats.layout import photo_of, split_of
+from flmd.face import Attribute, Face, SkipFace
+from flmd.formats.base import Detection
+from flmd.formats.common.face_lines import FaceLinesFormat, Row
+from flmd.formats.common.text_list import box_of_corners, first_word, numbers
 from flmd.formats.mtcnn_lists import (
     COLUMNS,
     HIGHEST,
     REQUIRED,
-    Kind,
     attributes_of,
     cells_of,
     find_lists,
     kind_of,
 )
-from flmd.formats.writing import check_points, count_lost, list_files, number_text
-from flmd.schemes import Scheme
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
@@ -41,7 +28,7 @@ POINTS = 5
 ATTRIBUTES = ("gender", "smile", "glasses", "pose")
 
 
-class Mtcnn(Format):
+class Mtcnn(FaceLinesFormat):
     r"""A path and 14 numbers on each line: ``lfw_5590\A_0001.jpg left right top bottom x1 y1 … x5 y5``.
 
     That is ``trainImageList.txt`` and ``testImageList.txt`` (Sun et al., CVPR 2013), which MTCNN is trained
@@ -84,8 +71,8 @@ class Mtcnn(Format):
     title = "MTCNN training lists (CNN_FacePoint) and MTFL (5 points)"
     detected_by = REQUIRED
     scheme = "mtfl5"
-    boxes = True
-    suffix = ".txt"
+    points = POINTS
+    stem = "ImageList"
 
     def detect(self, tree: FileTree) -> Detection:
         """Any ``*.txt`` (the 200 largest) whose first lines say what their numbers mean."""
@@ -95,95 +82,51 @@ class Mtcnn(Format):
         """Whether its first lines say what their numbers mean."""
         return name.lower().endswith(".txt") and kind_of(tree, name) is not None
 
-    def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
-        """Yield a face for each line, in bounded memory; see the class for what is skipped."""
-        _check_scheme(scheme)
-        for name in files:
-            kind = kind_of(tree, name)
-            if kind is None:
-                raise InputError(
-                    "the columns' meaning cannot be told", where=tree.where(name), expected=REQUIRED
-                )
-            with tree.open(name) as stream:
-                yield from _read(tree, name, stream, kind)
+    def line_reader(self, tree: FileTree, name: str) -> Callable[[str], Row]:
+        """The reader of the kind of list that the first lines show."""
+        kind = kind_of(tree, name)
+        if kind is None:
+            raise InputError("the columns' meaning cannot be told", where=tree.where(name), expected=REQUIRED)
+        return _with_box if kind == "box" else _with_attributes
 
-    def write(
-        self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
-    ) -> WriteReport:
-        """Write a ``.txt`` file or a folder of them; see the class for what is lost."""
-        _check_scheme(scheme)
-        report = WriteReport()
-        with list_files(target, self.suffix, "ImageList") as out:
-            for face in faces:
-                check_points(face, scheme)
-                corners, same_box = corner_texts(face) if (why := unlisted(face)) is None else (None, False)
-                if corners is None:
-                    report.lost[why or "face with unwritable box"] += 1
-                    continue
-                left, top, right, bottom = corners
-                points = map(number_text, face.landmarks.ravel().tolist())
-                row = " ".join([face.image, left, right, top, bottom, *points]) + "\n"
-                out.of(face.split).write(row.encode("utf-8", "surrogateescape"))
-                report.faces += 1
-                if not same_box:
-                    report.lost["box"] += 1
-                split = out.split_read_back(face.split)
-                count_lost(report, face, keeps=("box",), subject=photo_of(face.image), split=split)
-        return report
+    def cells(self, face: Face, points: list[str], corners: list[str]) -> list[str]:
+        """The path, the box and the points."""
+        left, top, right, bottom = corners
+        return [face.image, left, right, top, bottom, *points]
+
+    def note(self, line: str) -> str:
+        """The picture, as written."""
+        return f" (image {shown(cells_of(line)[0][:200])})"
 
 
-def _check_scheme(scheme: Scheme) -> None:
-    if scheme.count != POINTS:
-        what = f"scheme {scheme.name} has {scheme.count} points"
-        raise InputError(what, expected=f"{POINTS}, as these lists hold")
+def _with_box(line: str) -> Row:
+    path, values = _numbers(line)
+    left, right, top, bottom = map(float, values[:4])
+    box = box_of_corners(left, top, right, bottom)
+    if box is None:
+        what = f"left {left:g}, right {right:g}, top {top:g}, bottom {bottom:g}, expected a positive size"
+        raise SkipFace("bad_box", what)
+    return Row(path, values[4:].reshape(POINTS, 2).astype(np.float32), box)
 
 
-def _read(tree: FileTree, name: str, stream: BinaryIO, kind: Kind) -> Iterator[Face | Skipped]:
-    where = tree.where(name)
-    pictures = ListedPictures(tree, name)
-    split = split_of(name) or ""
-    for number, line in lines_of(stream, where):
-        path, cells = cells_of(line)
-        here = f"{where}:{number} (image {shown(path[:200])})"
-        values = numbers(cells)
-        if len(cells) != COLUMNS:
-            yield Skipped(
-                "wrong_point_count", here, f"{len(cells)} columns after the path, expected {COLUMNS}"
-            )
-        elif values is None:
-            word = cells[first_word(cells) or 0]
-            yield Skipped("not_a_number", here, f"{word[:40]!r}, expected a number")
-        elif (image := pictures.find(path)) is None:
-            yield Skipped("bad_path", here, f"{path[:200]!r} is not a picture in the tree")
-        else:
-            yield _face(image, values, kind, split, here)
+def _with_attributes(line: str) -> Row:
+    path, values = _numbers(line)
+    found = attributes_of(values)
+    if found is None:
+        what = f"the last four columns are {values[10:].tolist()}, expected 1 to {HIGHEST} at most"
+        raise SkipFace("bad_attributes", what)
+    attributes: dict[str, Attribute] = dict(zip(ATTRIBUTES, found, strict=True))
+    points = np.ascontiguousarray(values[:10].reshape(2, POINTS).T, np.float32)
+    return Row(path, points, attributes=attributes)
 
 
-def _face(image: str, values: NDArray[np.float64], kind: Kind, split: str, where: str) -> Face | Skipped:
-    box, attributes = None, dict[str, Attribute]()
-    if kind == "box":
-        left, right, top, bottom = map(float, values[:4])
-        box = box_of_corners(left, top, right, bottom)
-        if box is None:
-            what = f"left {left:g}, right {right:g}, top {top:g}, bottom {bottom:g}, expected a positive size"
-            return Skipped("bad_box", where, what)
-        points = values[4:].reshape(POINTS, 2)
-    else:
-        found = attributes_of(values)
-        if found is None:
-            what = f"the last four columns are {values[10:].tolist()}, expected 1 to {HIGHEST} at most"
-            return Skipped("bad_attributes", where, what)
-        attributes.update(zip(ATTRIBUTES, found, strict=True))
-        points = values[:10].reshape(2, POINTS).T
-    landmarks = np.ascontiguousarray(points, dtype=np.float32)
-    return Face(
-        image=image,
-        landmarks=landmarks,
-        visibility=visibility_of(landmarks),
-        box=box,
-        box_source="none" if box is None else "annotated",
-        subject=photo_of(image),
-        split=split,
-        attributes=attributes,
-        where=where,
-    )
+def _numbers(line: str) -> tuple[str, NDArray[np.float64]]:
+    """The path and the 14 numbers of a line."""
+    path, cells = cells_of(line)
+    if len(cells) != COLUMNS:
+        raise SkipFace("wrong_point_count", f"{len(cells)} columns after the path, expected {COLUMNS}")
+    values = numbers(cells)
+    if values is None:
+        word = cells[first_word(cells) or 0]
+        raise SkipFace("not_a_number", f"{word[:40]!r}, expected a number")
+    return path, values

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import posixpath
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-
 import numpy as np
 
-from flmd.face import Face, SkipFace, Skipped, visibility_of
-from flmd.formats.base import Certainty, Detection, Format, WriteReport
-from flmd.formats.layout import PicturesBeside, photo_of, resolve, split_of_path, whole_or_nothing
+from flmd.face import Face, SkipFace, visibility_of
+from flmd.formats.base import Certainty, Detection
+from flmd.formats.common.sidecar_files import Points, SidecarFormat
 from flmd.formats.merl_rav_signs import has_merl_rav_signs
 from flmd.formats.pts_file import (
     from_base_1,
     head_of,
     looks_like_pts,
-    picture_read_back,
     points_of,
     pts_names,
     rounds,
@@ -26,13 +20,10 @@ from flmd.formats.pts_file import (
     text_of,
     to_base_1,
 )
-from flmd.formats.writing import SidecarNames, check_points, count_lost
-from flmd.schemes import Scheme
 from flmd.tree import FileTree
-from flmd.tree.names import is_junk
 
 
-class Pts(Format):
+class Pts(SidecarFormat):
     """iBUG .pts: ``version: 1``, ``n_points:  68``, ``{``, a line ``x y`` for each point, ``}``.
 
     Points are counted from 1 (base 1): the centre of the top-left pixel is (1, 1). They are floats of any
@@ -69,6 +60,8 @@ class Pts(Format):
     title = "iBUG .pts beside each picture (300-W, Menpo)"
     detected_by = "*.pts that begin with version: 1, n_points: or a line of two numbers"
     base = 1
+    ending = ".pts"
+    keeps = ("unlabelled points",)
 
     def detect(self, tree: FileTree) -> Detection:
         """Every ``*.pts``, when one of at most 64 of them, evenly spread, begins as such a file does."""
@@ -83,80 +76,19 @@ class Pts(Format):
         """The scheme meant by the number of points of the first file that can be read."""
         return scheme_of(tree, files)
 
-    def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
-        """Yield the face of each file in order; see the class for what is skipped."""
-        pictures = PicturesBeside(tree)
-        for name in files:
-            where = tree.where(name)
-            try:
-                points = points_of(tree, name, scheme.count)
-                if has_merl_rav_signs(points):
-                    what = "negative coordinates that mark hidden points, as MERL-RAV writes them"
-                    raise SkipFace("merl_rav_signs", what + "; read with merl-rav-pts", 1)
-            except SkipFace as fault:
-                yield fault.at(where)
-                continue
-            landmarks = from_base_1(points)
-            image = pictures.name_for(name)
-            yield Face(
-                image=image,
-                landmarks=landmarks,
-                visibility=visibility_of(landmarks),
-                subject=photo_of(image),
-                split=split_of_path(posixpath.dirname(name)) or "",
-                where=where,
-            )
+    def points(self, tree: FileTree, name: str, count: int) -> Points:
+        """The points of a file, all of them visible but those that are nan."""
+        points = points_of(tree, name, count)
+        if has_merl_rav_signs(points):
+            what = "negative coordinates that mark hidden points, as MERL-RAV writes them"
+            raise SkipFace("merl_rav_signs", what + "; read with merl-rav-pts", 1)
+        landmarks = from_base_1(points)
+        return landmarks, visibility_of(landmarks)
 
-    def write(
-        self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
-    ) -> WriteReport:
-        """Write a folder of .pts files; see the class for what is lost."""
-        report = WriteReport()
-        names = SidecarNames(".pts")
-        with whole_or_nothing(target) as scratch:
-            scratch.mkdir()
-            for face in faces:
-                check_points(face, scheme)
-                image = resolve("", face.image)
-                name = names.name(image) if image is not None else None
-                points = np.where(face.visibility[:, None] == 0, np.nan, to_base_1(face.landmarks))
-                if name is None or not write_file(scratch, name, text_of(points)):
-                    report.lost["face with unwritable image name"] += 1
-                    continue
-                report.faces += 1
-                read_back = picture_read_back(name)
-                if rounds(face):
-                    report.lost["sub-pixel"] += 1
-                if image == face.image != read_back:
-                    report.lost["image name"] += 1
-                split = split_of_path(posixpath.dirname(name)) or ""
-                keeps = ("unlabelled points",)
-                count_lost(report, face, keeps=keeps, subject=photo_of(read_back), split=split)
-        return report
+    def text(self, face: Face) -> bytes:
+        """The file of a face; nan for points without a label."""
+        return text_of(np.where(face.visibility[:, None] == 0, np.nan, to_base_1(face.landmarks)))
 
-
-def write_file(folder: Path, name: str, data: bytes) -> bool:
-    """Write a new file, and the folders it lies in; False for a name that the disk or a tree cannot hold.
-
-    Such names have parts that are too long, name a file that is there, lie in one as if in a folder, or are
-    those that a tree leaves out as junk.
-    """
-    if is_junk(name):
-        return False
-    path = folder / name
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            file.write(data)
-    except OSError as error:
-        if not is_bad_name(error):
-            raise
-        return False
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def is_bad_name(error: OSError) -> bool:
-    """Whether a file could not be made for its name, rather than for the disk's or its owner's sake."""
-    return error.errno in (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EILSEQ)
+    def rounded(self, face: Face) -> bool:
+        """Whether counting from 1 costs a coordinate its last bits."""
+        return rounds(face)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterator
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from flmd.errors import InputError
 from flmd.face import Face, SkipFace
-from flmd.formats.layout import FURTHER_FACE, LARGEST, number_in
+from flmd.formats.layout import LARGEST, number_in
 from flmd.formats.writing import number_text
 from flmd.schemes import scheme_of_count
 from flmd.schemes.base import MOST_POINTS
@@ -129,11 +128,6 @@ def from_base_1(points: NDArray[np.float64]) -> NDArray[np.float32]:
 def rounds(face: Face) -> bool:
     """Whether counting from 1 costs a coordinate its last bits: one nearer to 0 than about 1e-8."""
     return not np.array_equal(from_base_1(to_base_1(face.landmarks)), face.landmarks, equal_nan=True)
-
-
-def picture_read_back(name: str) -> str:
-    """The picture's name that a .pts file gives where no picture lies beside it."""
-    return FURTHER_FACE.sub("", posixpath.splitext(name)[0]) + ".jpg"
 
 
 def _lines(data: bytes) -> list[str]:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from flmd.errors import InputError
 from flmd.face import NOT_LABELLED, Face
 from flmd.formats.base import WriteReport
+from flmd.formats.common.sidecar_files import write_file
 from flmd.formats.layout import photo_of, resolve, split_of_path, whole_or_nothing
-from flmd.formats.pts import write_file
 from flmd.formats.pts_file import rounds, text_of, to_base_1
 from flmd.formats.writing import check_points, count_lost
 from flmd.schemes import Scheme
