@@ -68,6 +68,8 @@ def _registry() -> tuple[dict[str, Format], dict[str, str]]:
             plugin = entry.load()()
             if not isinstance(plugin, Format):
                 raise TypeError(f"{entry.value} is not a flmd.formats.Format")
+            if plugin.scheme is None and type(plugin).scheme_in is Format.scheme_in:
+                raise TypeError(f"{entry.value} has neither a scheme nor a scheme_in that counts points")
         except Exception as error:
             failed[entry.name] = f"{type(error).__name__}: {one_line(error)}"
         else:

@@ -106,9 +106,12 @@ class Format(ABC):
         """Name of the scheme that the points of these files follow, from the first face of them.
 
         The format's own scheme when it has one. Others count the points: ``flmd.schemes.scheme_of_count``
-        names the scheme meant by a count where only one is, else ``points<K>``, which has no meaning.
+        names the scheme meant by a count where only one is, else ``points<K>``, which has no meaning. Where
+        no face can be read, any scheme does: its readers tell what is wrong.
         """
-        return self.scheme or "ibug68"
+        if self.scheme is None:
+            raise NotImplementedError(f"{self.name} has no scheme of its own, and does not count points")
+        return self.scheme
 
     def pictures(self, tree: FileTree) -> FileTree:
         """The tree in which ``Face.image`` is a name; another one where pictures are not files."""

@@ -94,12 +94,21 @@ def test_broken_plugins_are_reported_and_left_out(plugins, tmp_path):
     def missing():
         raise ImportError("no module named\n'gone'")
 
-    plugins(entry("gone", missing), entry("number", lambda: int), entry("dlib-xml", lambda: DlibXml))
+    class Uncounted(DlibXml):
+        scheme_in = Format.scheme_in
+
+    plugins(
+        entry("gone", missing),
+        entry("number", lambda: int),
+        entry("dlib-xml", lambda: DlibXml),
+        entry("uncounted", lambda: Uncounted),
+    )
     assert formats.names() == list(formats.BUILT_IN)
     assert formats.broken() == {
         "gone": "ImportError: no module named 'gone'",
         "number": "TypeError: plugin:number is not a flmd.formats.Format",
         "dlib-xml": "a format of this name exists already",
+        "uncounted": "TypeError: plugin:uncounted has neither a scheme nor a scheme_in that counts points",
     }
     with pytest.raises(
         ParamsError, match="format 'gone' comes from a plugin that does not load: ImportError"

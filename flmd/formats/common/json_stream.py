@@ -6,6 +6,7 @@ import codecs
 import io
 import json
 import re
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -53,8 +54,7 @@ class JsonStream:
         self._open = False  # a value stands at hand that nobody asked for yet
         self._decode_more(head, _CHUNK)
         self.line = 1
-        first = self._peek()
-        self.kind = {"{": "object", "[": "array"}.get(first, "")
+        self.kind = {"{": "object", "[": "array"}.get(self._peek(), "")
 
     def members(self) -> Iterator[str]:
         """Keys of the top-level object, in file order."""
@@ -116,8 +116,7 @@ class JsonStream:
         self._open = False
         first = self._peek()
         if first == "[":
-            for _ in self._items():
-                pass
+            deque(self._items(), maxlen=0)
         elif first == "{":
             for _ in self._members():
                 self._open = False
