@@ -13,9 +13,9 @@ from flmd.face import NOT_LABELLED, Face
 from flmd.formats.base import WriteReport
 from flmd.formats.common.json_lists import shortest
 from flmd.formats.common.picture_files import PictureFiles
+from flmd.formats.common.sidecar_files import picture_read_back
 from flmd.formats.layout import LARGEST, photo_of, resolve, split_of_path, whole_or_nothing
 from flmd.formats.openface_rows import FRAME_DIGITS, KEPT, POINTS, POSE, X, Y, frame_in
-from flmd.formats.pts_file import picture_read_back
 from flmd.formats.writing import check_points, count_lost, is_file_target, number_text
 from flmd.schemes import Scheme
 

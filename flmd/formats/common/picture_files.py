@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flmd.formats.common.sidecar_files import write_file
 from flmd.formats.layout import resolve
-from flmd.formats.pts import write_file
 
 UNWRITABLE = "face with unwritable image name"
 TAKEN = "another picture of this stem"
