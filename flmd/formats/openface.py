@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flmd.errors import InputError
-from flmd.face import Attribute, Face, Skipped, visibility_of
+from flmd.face import Attribute, Face, SkipFace, Skipped, visibility_of
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
 from flmd.formats.layout import PicturesBeside, number_in, photo_of, split_of_path
 from flmd.formats.openface_rows import (
@@ -137,24 +138,39 @@ def _read(tree: FileTree, name: str, beside: PicturesBeside) -> Iterator[Face | 
     sequence = is_sequence(header_of(tree, name))
     frames = FramePictures(tree, name) if sequence else None
     image = picture_beside(beside, name)
+    subject = posixpath.splitext(name)[0] if sequence else photo_of(image)
     for row in rows_of(tree, name):
-        here = f"{where}:{row.line}"
-        if row.fault is not None:
-            yield Skipped(row.fault[0], here, row.fault[1])
+        try:
+            cells = row.by_column()
+            if number_in(cells.get("success")) == 0:
+                raise SkipFace("not_tracked", "success is 0: OpenFace lost the face here")
+            landmarks = _landmarks(cells)
+            if frames is not None:
+                image = frames.find(_frame(cells["frame"]))
+        except SkipFace as fault:
+            fault.line = row.line
+            yield fault.at(where)
             continue
-        if frames is not None:
-            frame = frame_in(row.cells["frame"])
-            if frame is None:
-                yield Skipped("bad_frame", here, f"frame {row.cells['frame'][:40]!r}, expected a number")
-                continue
-            image = frames.find(frame)
-        subject = posixpath.splitext(name)[0] if sequence else photo_of(image)
-        yield _face(row.cells, image, subject, split, here)
+        yield Face(
+            image=image,
+            landmarks=landmarks,
+            visibility=visibility_of(landmarks),
+            subject=subject,
+            split=split,
+            attributes=_attributes(cells),
+            where=f"{where}:{row.line}",
+        )
 
 
-def _face(cells: dict[str, str], image: str, subject: str, split: str, where: str) -> Face | Skipped:
-    if number_in(cells.get("success")) == 0:
-        return Skipped("not_tracked", where, "success is 0: OpenFace lost the face here")
+def _frame(text: str) -> int:
+    frame = frame_in(text)
+    if frame is None:
+        raise SkipFace("bad_frame", f"frame {text[:40]!r}, expected a number")
+    return frame
+
+
+def _landmarks(cells: dict[str, str]) -> NDArray[np.float32]:
+    """(68, 2) points, NaN where both cells are blank."""
     landmarks = np.full((POINTS, 2), np.nan, np.float32)
     for point, columns in enumerate(zip(X, Y, strict=True)):
         if not cells[columns[0]] and not cells[columns[1]]:
@@ -163,8 +179,12 @@ def _face(cells: dict[str, str], image: str, subject: str, split: str, where: st
             value = number_in(cells[column])
             if value is None:
                 what = f"column {column} holds {cells[column][:40]!r}, expected a number"
-                return Skipped("not_a_number", where, what)
+                raise SkipFace("not_a_number", what)
             landmarks[point, axis] = value
+    return landmarks
+
+
+def _attributes(cells: dict[str, str]) -> dict[str, Attribute]:
     attributes: dict[str, Attribute] = {}
     for column in KEPT:
         value = number_in(cells.get(column))
@@ -173,12 +193,4 @@ def _face(cells: dict[str, str], image: str, subject: str, split: str, where: st
     face_id = number_in(cells.get("face_id"))
     if face_id is not None and face_id.is_integer():
         attributes["face_id"] = int(face_id)
-    return Face(
-        image=image,
-        landmarks=landmarks,
-        visibility=visibility_of(landmarks),
-        subject=subject,
-        split=split,
-        attributes=attributes,
-        where=where,
-    )
+    return attributes

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flmd.errors import InputError
+from flmd.face import SkipFace
 from flmd.formats.common.text_list import first_lines, lines_of
 from flmd.formats.layout import PICTURE_ENDINGS, PicturesBeside
 from flmd.tree import FileTree
@@ -53,15 +54,22 @@ def is_sequence(header: list[str]) -> bool:
 
 @dataclass(slots=True, frozen=True)
 class Row:
-    """A line below the header: its number in the file, from 1, and its cells by column."""
+    """A line below the header: its number in the file, from 1; the columns, and its cells."""
 
     line: int
-    cells: dict[str, str]
-    fault: tuple[str, str] | None = None
+    header: list[str]
+    cells: list[str]
+
+    def by_column(self) -> dict[str, str]:
+        """The cells by their columns; SkipFace where there are more or fewer."""
+        if len(self.cells) != len(self.header):
+            reason = "short_row" if len(self.cells) < len(self.header) else "long_row"
+            raise SkipFace(reason, f"{len(self.cells)} cells, expected {len(self.header)}", self.line)
+        return dict(zip(self.header, self.cells, strict=True))
 
 
 def rows_of(tree: FileTree, name: str) -> Iterator[Row]:
-    """Every row of a file; ``fault`` is reason and finding of a row that is none.
+    """Every row of a file.
 
     Raises
     ------
@@ -78,12 +86,7 @@ def rows_of(tree: FileTree, name: str) -> Iterator[Row]:
         if repeated is not None:
             raise InputError(f"column {repeated[:40]!r} occurs twice in the header", where=f"{where}:1")
         for number, line in lines:
-            cells = cells_of(line)
-            fault = None
-            if len(cells) != len(header):
-                reason = "short_row" if len(cells) < len(header) else "long_row"
-                fault = reason, f"{len(cells)} cells, expected {len(header)}"
-            yield Row(number, dict(zip(header, cells, strict=False)), fault)
+            yield Row(number, header, cells_of(line))
 
 
 def frame_in(text: str) -> int | None:
@@ -97,7 +100,8 @@ def frames_of(tree: FileTree, name: str) -> list[int]:
     found: dict[int, None] = {}
     try:
         for row in rows_of(tree, name):
-            frame = frame_in(row.cells.get("frame", ""))
+            place = row.header.index("frame")
+            frame = frame_in(row.cells[place]) if place < len(row.cells) else None
             if frame is not None:
                 found[frame] = None
     except InputError:
