@@ -130,6 +130,9 @@ def real_seeds(name: str) -> list[Files]:
         "cofw68": [
             {n: (base / "cofw68_mat" / n).read_bytes() for n in ("1_points.mat", "cofw68_test_bboxes.mat")}
         ],
+        "aflw2000": [
+            {name: (base / "aflw2000" / name).read_bytes() for name in ("image00251.mat", "image00251.jpg")}
+        ],
         "openface": [head(base / "openface_csv/OpenFace_Test.csv", 4)],
         "coco": [
             files_of(p) for p in sorted((base / "mmpose_coco").rglob("*.json")) if p.stat().st_size < 2e5

@@ -31,6 +31,8 @@ BUILT_IN = {
     "aflw": "flmd.formats.aflw:Aflw",
     "cofw": "flmd.formats.cofw:Cofw",
     "cofw68": "flmd.formats.cofw68:Cofw68",
+    "aflw2000": "flmd.formats.aflw2000:Aflw2000",
+    "300w-lp": "flmd.formats.w300lp:W300Lp",
     "kaggle-csv": "flmd.formats.kaggle_csv:KaggleCsv",
     "dlib-xml": "flmd.formats.dlib_xml:DlibXml",
     "cvat": "flmd.formats.cvat:Cvat",

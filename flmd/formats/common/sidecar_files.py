@@ -1,4 +1,4 @@
-"""Formats with a text file for each face, named after its picture: reading and writing a folder of them."""
+"""Formats with a file for each face, named after its picture: reading and writing a folder of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.face import Face, SkipFace, Skipped
+from flmd.face import Attribute, Face, SkipFace, Skipped
 from flmd.formats.base import Format, WriteReport
 from flmd.formats.layout import (
     FURTHER_FACE,
@@ -31,16 +31,16 @@ Points = tuple[NDArray[np.float32], NDArray[np.uint8]]
 
 
 class SidecarFormat(Format):
-    """A file of text for each face, named after the picture: ``a/b.pts``, ``a/b_face2.pts``.
+    """A file for each face, named after the picture: ``a/b.pts``, ``a/b_face2.pts``.
 
-    A format says what a file's text means (:meth:`points`, :meth:`text`), and where it differs from the
+    A format says what a file's bytes mean (:meth:`points`, :meth:`text`), and where it differs from the
     plainest layout, how pictures are found and what the subject is. The split is that of the deepest folder
     that says one, never of the file's own name.
 
     Attributes
     ----------
     ending : of the files, ".pts".
-    keeps : of the things that ``flmd.formats.writing.count_lost`` counts, those that the text holds.
+    keeps : of the things that ``flmd.formats.writing.count_lost`` counts, those that the file holds.
     """
 
     ending: ClassVar[str]
@@ -49,6 +49,16 @@ class SidecarFormat(Format):
     @abstractmethod
     def points(self, tree: FileTree, name: str, count: int) -> Points:
         """(count, 2) float32 points, 0-based, and (count,) uint8 visibility of a file; or SkipFace."""
+
+    def described(
+        self, tree: FileTree, name: str, count: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8], dict[str, Attribute]]:
+        """Points and visibility of a file as :meth:`points` has them, and the attributes it tells."""
+        return (*self.points(tree, name, count), {})
+
+    def held_attributes(self, face: Face) -> Collection[str]:
+        """Keys of the face's attributes that its file tells."""
+        return ()
 
     @abstractmethod
     def text(self, face: Face) -> bytes:
@@ -59,7 +69,7 @@ class SidecarFormat(Format):
         return None
 
     def rounded(self, face: Face) -> bool:
-        """Whether the text holds the points less exactly than they are."""
+        """Whether the file holds the points less exactly than they are."""
         return False
 
     def picture_finder(self, tree: FileTree) -> Callable[[str], str]:
@@ -84,7 +94,7 @@ class SidecarFormat(Format):
         for name in files:
             where = tree.where(name)
             try:
-                landmarks, visibility = self.points(tree, name, scheme.count)
+                landmarks, visibility, attributes = self.described(tree, name, scheme.count)
             except SkipFace as fault:
                 yield fault.at(where)
                 continue
@@ -95,6 +105,7 @@ class SidecarFormat(Format):
                 visibility=visibility,
                 subject=self.subject(name, image),
                 split=_split(name),
+                attributes=attributes,
                 where=where,
             )
 
@@ -120,8 +131,14 @@ class SidecarFormat(Format):
                     report.lost["sub-pixel"] += 1
                 if image == face.image != read_back:
                     report.lost["image name"] += 1
-                subject = self.subject(name, read_back)
-                count_lost(report, face, keeps=self.keeps, subject=subject, split=_split(name))
+                count_lost(
+                    report,
+                    face,
+                    keeps=self.keeps,
+                    subject=self.subject(name, read_back),
+                    split=_split(name),
+                    attributes=self.held_attributes(face),
+                )
         return report
 
 
