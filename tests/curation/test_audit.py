@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from flmd.schemes import IBUG68
 from flmd.sources.sample.ibug300w import Picture, draw
 from flmd.store.face_store import FaceStore
 from tests.factories import convert_list, write_picture
+from tests.html_reading import POISON, shown, what_acts
 
 COUNT = 40
 
@@ -265,8 +265,23 @@ def test_page_is_one_file_that_escapes_names_and_says_how_many_more(faces: Faces
     assert "copy<b>" not in text
     assert "copy&lt;b&gt;" in text
     assert text.count("data:image/jpeg;base64,") == 4
-    assert not re.search(r'(src|href)="(?!data:image|#s)', text)
+    assert what_acts(text) == []
     assert [path.name for path in tmp_path.iterdir()] == ["audit.html"]
+
+
+def test_poisoned_names_subjects_and_splits_are_text_on_the_page(faces: Faces, tmp_path: Path) -> None:
+    for n, poison in enumerate(POISON):
+        face = faces.add(f"{poison}.png", faces.pixels[n], faces.faces[n].landmarks, f"{poison}{n}")
+        face.subject = faces.faces[n].subject = poison
+    found, store = faces.audit(color="grey")
+    found.notes.extend(POISON)
+    write_page(found, store, tmp_path / "audit.html")
+    page = (tmp_path / "audit.html").read_text(encoding="utf-8")
+    assert what_acts(page) == []
+    texts = shown(page)
+    for poison in POISON:
+        for words in (f"Note: {poison}.", f"{poison}.png", f"{poison}\n: "):
+            assert words in texts
 
 
 def test_command_prints_lines_or_json_and_check_decides_the_exit_code(faces: Faces) -> None:

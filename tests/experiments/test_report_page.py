@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import logging
 import re
@@ -21,6 +22,7 @@ from flmd.cli import flmd
 from flmd.experiments import report_page, revision_files
 from flmd.experiments.report_page import charts
 from tests.browser import Browser
+from tests.html_reading import POISON, shown, what_acts
 
 HOSTILE = "<script>alert('x')</script>$_{"
 DVC_YAML = {
@@ -227,6 +229,32 @@ def test_names_from_outside_are_text(page: Path) -> None:
     html = text_of(page)
     assert "<script" not in html
     assert html.count("&lt;script&gt;alert(") > 5
+
+
+def test_poisoned_names_are_text_in_every_section(project: Path, tmp_path: Path) -> None:
+    reports = project / "reports"
+    (reports / "metrics.json").write_text(json.dumps({name: {"nme": 0.1, "faces": 2} for name in POISON}))
+    settings = {"normaliser": POISON[0], "made_from": {"x": POISON}}
+    (reports / "evaluation.json").write_text(json.dumps(settings))
+    reason = {name: {"count": 1, "first": [name]} for name in POISON}
+    account = {"faces_read": 8, "skipped": reason, "splits": dict.fromkeys(POISON, 1), "box": POISON[2]}
+    (reports / "data" / "<b>.json").write_text(json.dumps(account))
+    with (project / "params.yaml").open("w") as file:
+        YAML().dump({"train": dict.fromkeys(POISON, 1), "seed": POISON[0]}, file)
+    ced = [["threshold", *POISON], *([at, *[10 * at] * len(POISON)] for at in (0, 0.1))]
+    regions = [["dataset", "region", "nme"], *([name, name, 0.1] for name in POISON)]
+    for name, table in (("ced", ced), ("regions", regions)):
+        with (reports / "plots" / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(table)
+    report_page.write(project, tmp_path / "page.html")
+    page = text_of(tmp_path / "page.html")
+    assert what_acts(page) == []
+    texts = shown(page)
+    for poison in POISON:
+        for words in (f"NME of {poison}", f"{poison}.nme", f"in split {poison}", f"train.{poison}"):
+            assert words in texts
+        for chart in ("CED", "Regions"):
+            assert f"{chart} {poison}" in texts
 
 
 def test_both_experiments_lie_in_one_chart(page: Path) -> None:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flmd.experiments.report_page import layout, origins, results
+from flmd.experiments.report_page import origins, results
 from flmd.experiments.report_page.evidence import Evidence, gather
+from flmd.experiments.report_page.parts import Card, Section, Texts
 from flmd.experiments.revision_files import WorkspaceFiles, revision
 from flmd.formats.layout import whole_or_nothing
+from flmd.pages.page import render
+
+TEMPLATE = Path(__file__).with_name("page.html")
 
 
 def write(root: Path, target: Path, baseline: str | None = None) -> list[str]:
@@ -48,15 +52,7 @@ def problems(now: Evidence, base: Evidence | None) -> list[str]:
 
 def html(now: Evidence, base: Evidence | None) -> str:
     """The page as text."""
-    about = f"The workspace against {base.name}." if base else "The workspace; no baseline was given."
-    said = problems(now, base)
-    body = [
-        results.headline(now, base),
-        layout.section(
-            "Not here", "Out of date, missing or broken.", layout.card(layout.listed(said, bad=True))
-        )
-        if said
-        else "",
+    sections = [
         results.metrics(now, base),
         results.curves(now, base),
         results.error_distribution(now, base),
@@ -67,4 +63,15 @@ def html(now: Evidence, base: Evidence | None) -> str:
         origins.versions(),
         origins.digests(now, base),
     ]
-    return layout.page("Report of an experiment", about, body, "Written by flmd report.")
+    said = problems(now, base)
+    if said:
+        not_here = Card([Texts(said, bad=True)])
+        sections.insert(0, Section("Not here", "Out of date, missing or broken.", [not_here]))
+    return render(
+        TEMPLATE,
+        title="Report of an experiment",
+        about=f"The workspace against {base.name}." if base else "The workspace; no baseline was given.",
+        foot="Written by flmd report.",
+        tiles=results.headline(now, base),
+        sections=sections,
+    )

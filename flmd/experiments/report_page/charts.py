@@ -7,8 +7,9 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,8 +58,8 @@ def lines(
     log: bool = False,
     percent: bool = False,
     mark: float | None = None,
-) -> str:
-    """A chart of curves.
+) -> Markup:
+    """A chart of curves, as an SVG element in which all texts are escaped.
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ def lines(
 
 def bars(
     title: str, names: Sequence[str], series: Sequence[tuple[str, Sequence[float], str]], *, x: str
-) -> str:
+) -> Markup:
     """Horizontal bars: a group for each name, in it one for each (label, values, colour); fractions in %."""
     from matplotlib.ticker import PercentFormatter
 
@@ -121,7 +122,7 @@ def bars(
     return _svg(title, 0.9 + 0.34 * max(len(names), 2), paint, len(series))
 
 
-def _svg(title: str, height: float, paint: Callable[[Axes], None], labels: int) -> str:
+def _svg(title: str, height: float, paint: Callable[[Axes], None], labels: int) -> Markup:
     import matplotlib.style
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -144,4 +145,4 @@ def _svg(title: str, height: float, paint: Callable[[Axes], None], labels: int) 
     svg = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", svg)
     for colour, css in _CSS.items():
         svg = svg.replace(colour, css)
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
+    return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1))

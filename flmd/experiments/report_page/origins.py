@@ -6,8 +6,8 @@ import platform
 from importlib import metadata
 from typing import Any
 
-from flmd.experiments.report_page import layout
 from flmd.experiments.report_page.evidence import Evidence, Flat
+from flmd.experiments.report_page.parts import Card, Cards, Folded, Part, Section, Table, Texts
 from flmd.experiments.report_page.results import plain
 
 PACKAGES = (
@@ -35,16 +35,14 @@ COUNTS = {
 LEAKS = ("duplicate_pictures.across_splits",)
 
 
-def data(now: Evidence) -> str:
+def data(now: Evidence) -> Section:
     """The loss report of each data set: kept and skipped by reason, splits, subjects in two splits."""
     about = "What conversion kept of each data set, what it skipped and why, and what the splits share."
-    made = [layout.card(_account(report), title=name) for name, report in now.audits.items()]
-    return layout.section(
-        "Data", about if made else "There are no loss reports.", layout.cards(made, wide=True)
-    )
+    made = [Card(_account(report), name) for name, report in now.audits.items()]
+    return Section("Data", about if made else "There are no loss reports.", [Cards(made, wide=True)])
 
 
-def _account(report: Flat) -> str:
+def _account(report: Flat) -> list[Part]:
     rows = [[text, plain(report[key])] for key, text in COUNTS.items() if key in report]
     rows += [
         [f"in split {key.removeprefix('splits.')}", plain(value)] for key, value in _under(report, "splits.")
@@ -53,14 +51,14 @@ def _account(report: Flat) -> str:
         if key.endswith(".count"):
             sides = key.removeprefix("subjects_shared.").removesuffix(".count")
             rows.append([f"subjects in both of {sides}", plain(value)])
-    body = layout.table(["", "count"], rows, numbers=[1])
+    parts: list[Part] = [Table(["", "count"], rows, numbers=[1])]
     leaks = [
         key
         for key in report
         if key in LEAKS or (key.startswith("subjects_shared.") and key.endswith(".count"))
     ]
     if any(report[key] not in (0, None) for key in leaks):
-        body += layout.listed(["The splits share subjects or pictures: test numbers flatter."], bad=True)
+        parts.append(Texts(["The splits share subjects or pictures: test numbers flatter."], bad=True))
     reasons = []
     for key, value in _under(report, "skipped."):
         if key.endswith(".count"):
@@ -69,33 +67,32 @@ def _account(report: Flat) -> str:
             shown = "; ".join(map(str, first)) if isinstance(first, list) else ""
             reasons.append([reason.replace("_", " "), plain(value), shown])
     if reasons:
-        body += layout.table(
-            ["skipped because", "faces", "the first of them"], reasons, numbers=[1], long=[2]
-        )
+        parts.append(Table(["skipped because", "faces", "the first of them"], reasons, numbers=[1], long=[2]))
     about = [f"{key}: {plain(report[key])}" for key in ("format", "box", "split", "found") if key in report]
-    return body + layout.folded("how it was read", layout.listed(about))
+    return [*parts, Folded("how it was read", Texts(about))]
 
 
-def params(now: Evidence, base: Evidence | None) -> str:
+def params(now: Evidence, base: Evidence | None) -> Section:
     """Params that differ, and all of them."""
-    everything = layout.table(["param", "now"], [[k, plain(v)] for k, v in now.params.items()], long=[1])
-    folded = layout.folded(f"all {len(now.params)} params", everything)
+    everything = Table(["param", "now"], [[k, plain(v)] for k, v in now.params.items()], long=[1])
+    folded = Folded(f"all {len(now.params)} params", everything)
     if base is None:
-        return layout.section("Params", "Of params.yaml.", layout.card(folded))
+        return Section("Params", "Of params.yaml.", [Card([folded])])
     if not (now.params and base.params):
-        return layout.section("Params", "Only one side has a params.yaml.", layout.card(folded))
+        return Section("Params", "Only one side has a params.yaml.", [Card([folded])])
     names = dict.fromkeys([*base.params, *now.params])
     rows = [
         [name, *(plain(side.params[name]) if name in side.params else "-" for side in (base, now))]
         for name in names
         if _differ(name, base.params, now.params)
     ]
-    about = f"{len(rows)} of {len(names)} differ from {base.name}." if rows else f"The same as {base.name}."
-    body = layout.table(["param", base.name, "now"], rows, long=[1, 2]) if rows else ""
-    return layout.section("Params", about, layout.card(body, folded))
+    if not rows:
+        return Section("Params", f"The same as {base.name}.", [Card([folded])])
+    about = f"{len(rows)} of {len(names)} differ from {base.name}."
+    return Section("Params", about, [Card([Table(["param", base.name, "now"], rows, long=[1, 2]), folded])])
 
 
-def versions() -> str:
+def versions() -> Section:
     """The packages of the environment that writes the page."""
     rows = [["python", platform.python_version()]]
     for name in PACKAGES:
@@ -104,32 +101,26 @@ def versions() -> str:
         except metadata.PackageNotFoundError:
             rows.append([name, "not installed"])
     about = "Of the environment that wrote this page; `make setup` installs those of constraints.txt."
-    return layout.section("Versions", about, layout.card(layout.table(["package", "version"], rows)))
+    return Section("Versions", about, [Card([Table(["package", "version"], rows)])])
 
 
-def digests(now: Evidence, base: Evidence | None) -> str:
+def digests(now: Evidence, base: Evidence | None) -> Section:
     """What the evaluation says it was made from, and the outputs in dvc.lock."""
     record = [[k.removeprefix("made_from."), plain(v)] for k, v in _under(now.settings, "made_from.")]
-    body = []
+    made = []
     if record:
-        body.append(
-            layout.card(
-                layout.table(["", "value"], record, long=[1]), title="made from (reports/evaluation.json)"
-            )
-        )
+        made.append(Card([Table(["", "value"], record, long=[1])], "made from (reports/evaluation.json)"))
     if now.outputs:
-        header, rows = (
-            ["output", "digest in dvc.lock"],
-            [[path, digest] for path, digest in now.outputs.items()],
-        )
+        header = ["output", "digest in dvc.lock"]
+        rows = [[path, digest] for path, digest in now.outputs.items()]
         if base is not None:
             header.append(base.name)
             for row in rows:
                 old = base.outputs.get(row[0])
                 row.append("-" if old is None else "same" if old == row[1] else "differs")
-        body.append(layout.card(layout.table(header, rows, long=[1]), title="outputs"))
-    about = "By these a number can be traced to its bytes." if body else "There are none."
-    return layout.section("Digests", about, layout.cards(body, wide=True))
+        made.append(Card([Table(header, rows, long=[1])], "outputs"))
+    about = "By these a number can be traced to its bytes." if made else "There are none."
+    return Section("Digests", about, [Cards(made, wide=True)])
 
 
 def _under(flat: Flat, prefix: str) -> list[tuple[str, Any]]:

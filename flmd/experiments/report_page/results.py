@@ -5,52 +5,47 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from html import escape
 from typing import Any
 
 from flmd.experiments.gate import Limit, Verdict, higher_is_better, judge
-from flmd.experiments.report_page import charts, layout
+from flmd.experiments.report_page import charts
 from flmd.experiments.report_page.charts import BASE, DIM, NOW, Line
 from flmd.experiments.report_page.evidence import Evidence
+from flmd.experiments.report_page.parts import Card, Cards, Chart, Folded, Picture, Section, Table, Tile
 from flmd.experiments.revision_files import finite
 
 NOTHING_WORSE = Limit(Decimal(0), False)
 DRAWN_HERE = {"loss": "curves", "ced": "ced", "regions": "regions"}  # picture -> its numbers
 
 
-def headline(now: Evidence, base: Evidence | None) -> str:
+def headline(now: Evidence, base: Evidence | None) -> list[Tile]:
     """A tile for each data set: its NME, and how that compares."""
     tiles = []
     for dataset in now.datasets:
         name = f"{dataset}.nme"
         value = now.metrics.get(name)
         shown = f"{100 * value:.2f} %" if finite(value) else "no number"
-        says = f"NME of {dataset}"
+        says, colour = f"NME of {dataset}", ""
         if base is not None:
             verdict = compare(name, now, base)
             says += f"; {verdict.change} to {base.name}, {word(verdict)}"
-            shown_class = f' class="{escape(word(verdict))}"' if word(verdict) in ("better", "worse") else ""
-        else:
-            shown_class = ""
-        tiles.append(f"<div><b{shown_class}>{escape(shown)}</b><span>{escape(says)}</span></div>")
-    return f'<div class="tiles">{"".join(tiles)}</div>' if tiles else ""
+            colour = word(verdict) if word(verdict) in ("better", "worse") else ""
+        tiles.append(Tile(shown, says, colour))
+    return tiles
 
 
-def metrics(now: Evidence, base: Evidence | None) -> str:
+def metrics(now: Evidence, base: Evidence | None) -> Section:
     """The table of metrics, the finer ones folded."""
     unit = now.settings.get("normaliser")
     about = "Errors are fractions of the normaliser" + (f", here {unit}: 0.05 is 5 %." if unit else ".")
     if not now.metrics:
-        return layout.section("Metrics", "There are none: `dvc repro` measures the model.")
+        return Section("Metrics", "There are none: `dvc repro` measures the model.")
     names = list(dict.fromkeys([*now.metrics, *(base.metrics if base else ())]))
     first = [name for name in names if _is_headline(name)]
     rest = [name for name in names if name not in first]
-    body = layout.card(
-        _metrics_table(first, now, base),
-        layout.folded(f"{len(rest)} finer metrics: by pose, size, region and normaliser; counts of faces",
-                      _metrics_table(rest, now, base)),
-    )  # fmt: skip
-    return layout.section("Metrics", about, body)
+    finer = f"{len(rest)} finer metrics: by pose, size, region and normaliser; counts of faces"
+    folded = Folded(finer, _metrics_table(rest, now, base))
+    return Section("Metrics", about, [Card([_metrics_table(first, now, base), folded])])
 
 
 def compare(name: str, now: Evidence, base: Evidence) -> Verdict:
@@ -73,17 +68,15 @@ def _is_headline(name: str) -> bool:
     return last.rstrip("0123456789") in ("nme", "auc", "fr") and not bucket.startswith(("pose_", "size_"))
 
 
-def _metrics_table(names: Sequence[str], now: Evidence, base: Evidence | None) -> str:
+def _metrics_table(names: Sequence[str], now: Evidence, base: Evidence | None) -> Table:
     if base is None:
-        return layout.table(
-            ["metric", "now"], [[name, plain(now.metrics[name])] for name in names], numbers=[1]
-        )
+        return Table(["metric", "now"], [[name, plain(now.metrics[name])] for name in names], numbers=[1])
     rows = []
     for name in names:
         verdict = compare(name, now, base)
         cells = [plain(side.metrics[name]) if name in side.metrics else "-" for side in (base, now)]
         rows.append([name, *cells, verdict.change, word(verdict)])
-    return layout.table(["metric", base.name, "now", "change", ""], rows, numbers=[1, 2, 3])
+    return Table(["metric", base.name, "now", "change", ""], rows, numbers=[1, 2, 3])
 
 
 def plain(value: Any) -> str:
@@ -91,7 +84,7 @@ def plain(value: Any) -> str:
     return f"{value:.6g}" if finite(value) else str(value)
 
 
-def curves(now: Evidence, base: Evidence | None) -> str:
+def curves(now: Evidence, base: Evidence | None) -> Section:
     """Loss, validation error and learning rate over the epochs, both experiments in one chart each."""
     panels = [
         ("Loss", ("train_loss", "val_loss"), "loss", True),
@@ -111,14 +104,14 @@ def curves(now: Evidence, base: Evidence | None) -> str:
                 if any(map(math.isfinite, values)):
                     drawn.append(Line(label_of, range(1, len(values) + 1), values, colour, style))
         if drawn:
-            made.append(layout.card(charts.lines(title, drawn, x="epoch", y=label, log=log), title=title))
+            made.append(Card([Chart(charts.lines(title, drawn, x="epoch", y=label, log=log))], title))
     about = "Training is solid, validation dashed where both are drawn."
     if not made:
-        return layout.section("Training curves", "There are none.")
-    return layout.section("Training curves", about, layout.cards(made))
+        return Section("Training curves", "There are none.")
+    return Section("Training curves", about, [Cards(made)])
 
 
-def error_distribution(now: Evidence, base: Evidence | None) -> str:
+def error_distribution(now: Evidence, base: Evidence | None) -> Section:
     """A CED for each data set, both experiments and the mean shape."""
     threshold = now.settings.get("threshold")
     made = []
@@ -135,14 +128,14 @@ def error_distribution(now: Evidence, base: Evidence | None) -> str:
         if drawn:
             mark = threshold if finite(threshold) else None
             svg = charts.lines(f"CED {name}", drawn, x="NME", y="faces at or below", percent=True, mark=mark)
-            made.append(layout.card(svg, title=name))
+            made.append(Card([Chart(svg)], name))
     about = (
         "The share of test faces whose error is at or below a limit; the dotted line is that of AUC and FR."
     )
-    return layout.section("Error distribution (CED)", about if made else "There is none.", layout.cards(made))
+    return Section("Error distribution (CED)", about if made else "There is none.", [Cards(made)])
 
 
-def regions(now: Evidence, base: Evidence | None) -> str:
+def regions(now: Evidence, base: Evidence | None) -> Section:
     """Bars of the error of each region."""
     made = []
     tables = [(_region_errors(side), colour, who) for side, colour, who in _sides(now, base)]
@@ -154,30 +147,27 @@ def regions(now: Evidence, base: Evidence | None) -> str:
             if any(name == dataset for name, _ in errors)
         ]
         svg = charts.bars(f"Regions {dataset}", [n.replace("_", " ") for n in names], series, x="NME")
-        made.append(layout.card(svg, title=dataset))
+        made.append(Card([Chart(svg)], dataset))
     about = "The error of the points of each region, by the same normaliser."
-    return layout.section("Error by region", about if made else "There is none.", layout.cards(made))
+    return Section("Error by region", about if made else "There is none.", [Cards(made)])
 
 
-def galleries(now: Evidence, base: Evidence | None) -> str:
+def galleries(now: Evidence, base: Evidence | None) -> Section:
     """The pictures of reports/plots that are not drawn from their numbers above; the baseline's beside."""
     order = sorted(now.pictures, key=lambda name: (name not in ("worst", "random"), name != "worst", name))
     made = []
     for name in order:
         if name in DRAWN_HERE and getattr(now, DRAWN_HERE[name]):
             continue
-        figures = [layout.card(layout.picture(now.pictures[name], f"{name}, now", f"{name}: now"))]
+        figures = [Picture(now.pictures[name], f"{name}, now", f"{name}: now")]
         other = base.pictures.get(name) if base else None
         if base is not None and other == now.pictures[name]:
-            figures = [
-                layout.card(layout.picture(other, f"{name}, both", f"{name}: the same in {base.name}"))
-            ]
+            figures = [Picture(other, f"{name}, both", f"{name}: the same in {base.name}")]
         elif base is not None and other is not None:
-            caption = f"{name}: {base.name}"
-            figures.append(layout.card(layout.picture(other, f"{name}, baseline", caption)))
-        made.append(layout.cards(figures, wide=True))
+            figures.append(Picture(other, f"{name}, baseline", f"{name}: {base.name}"))
+        made.append(Cards([Card([figure]) for figure in figures], wide=True))
     about = "Faces with their true and predicted points; the number is the face's error."
-    return layout.section("Galleries", about if made else "There are none.", "<br>".join(made))
+    return Section("Galleries", about if made else "There are none.", made)
 
 
 def _region_errors(side: Evidence) -> dict[tuple[str, str], float]:
