@@ -47,6 +47,7 @@ BUILT_IN = {
     "coco": "flmd.formats.coco:Coco",
     "label-studio": "flmd.formats.label_studio:LabelStudio",
     "spiga-json": "flmd.formats.spiga_json:SpigaJson",
+    "retinaface": "flmd.formats.retinaface:RetinaFace",
     "wflw": "flmd.formats.wflw:Wflw",
     "celeba": "flmd.formats.celeba:CelebA",
     "lapa": "flmd.formats.lapa:LaPa",

@@ -36,6 +36,7 @@ FOLDERS = {
     "formats/mtcnn_list": ("mtcnn", "mtfl5", 3466),
     "formats/spiga_json": ("spiga-json", "ibug68", 689),
     "formats/aflw2000": ("aflw2000", "ibug68", 10),
+    "formats/retinaface_list": ("retinaface", "mtfl5", 11),
     "formats/openface_csv": ("openface", "ibug68", 100),
     "formats/mmpose_coco/300w": ("coco", "ibug68", 2),
     "formats/mmpose_coco/aflw": ("coco", "points19", 2),

@@ -152,16 +152,20 @@ def _last_two(name: str) -> str:
 
 def unlisted(face: Face) -> str | None:
     """Why a face cannot stand in a list, as a key of ``WriteReport.lost``; None when it can."""
-    image = face.image
-    readable = resolve("", image) is not None and image == image.strip() and "\n" not in image
-    try:
-        image.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        readable = False
-    if not readable or image.startswith("\ufeff"):
+    if not listable(face.image):
         return "face with unwritable image name"
     labelled = face.visibility.all() and np.isfinite(face.landmarks).all()
     return None if labelled else "face with unlabelled points"
+
+
+def listable(image: str) -> bool:
+    """Whether a picture's name can stand at an end of a line of UTF-8, and means a file of the tree."""
+    try:
+        image.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    whole = image == image.strip() and "\n" not in image and not image.startswith("\ufeff")
+    return whole and resolve("", image) is not None
 
 
 def corner_texts(face: Face) -> tuple[list[str] | None, bool]:
