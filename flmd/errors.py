@@ -70,6 +70,16 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def printable(text: str) -> str:
+    """Text that a terminal shows and does not obey: control and format characters as escapes (``\\x1b``).
+
+    Spaces, newlines and tabs stay. So does nothing that cannot be encoded, such as a name that is not UTF-8.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """``"did you mean 'ibug68'?"``: the known word most like a misspelt one, in any case of its letters.
 

@@ -6,12 +6,13 @@ import sys
 from pathlib import Path
 
 from flmd import errors
+from flmd.core import terminal
 from flmd.evaluation import report_files
 
 
 def main() -> None:
     """Read reports/ and print the table."""
-    print(report_files.metrics_table(*report_files.read(Path("reports"))))
+    terminal.show(*report_files.metrics_table(*report_files.read(Path("reports"))))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from flmd.cli.predict import camera_command, predict_command
 from flmd.cli.provenance import provenance_command
 from flmd.cli.report import report_command
 from flmd.cli.verify import verify_command
+from flmd.core import terminal
 from flmd.errors import ParamsError
 
 app = typer.Typer(help="Landmark models: train them, measure them.", no_args_is_help=True)
@@ -176,7 +177,7 @@ def evaluate(
             device=device,
             made_from=provenance.made_from(inputs, used, stage="flmd evaluate"),
         )
-    typer.echo(report_files.metrics_table(measured.metrics, measured.settings))
+    terminal.show(*report_files.metrics_table(measured.metrics, measured.settings))
 
 
 app.command("export")(export_command)

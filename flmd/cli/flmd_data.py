@@ -15,6 +15,7 @@ from flmd.cli.convert import convert_command, detect_command
 from flmd.cli.preview import preview_command
 from flmd.cli.store_tools import diff_command, merge_command, split_command, stats_command
 from flmd.cli.validate import validate_command
+from flmd.core import terminal
 from flmd.store.face_store import FaceStore
 
 app = typer.Typer(help="Annotated faces: formats, conversion, inspection.", no_args_is_help=True)
@@ -39,8 +40,7 @@ def list_formats(
     if markdown:
         typer.echo(format_tables.markdown(), nl=False)
         return
-    for line in format_tables.lines():
-        typer.echo(line)
+    terminal.show(format_tables.table())
     for name, reason in formats.broken().items():
         typer.echo(f"plugin {name} does not load: {reason}", err=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flmd import formats
+from flmd.core.terminal import TextTable
 from flmd.formats import Format
 
 COLUMNS = (
@@ -64,9 +65,8 @@ def markdown() -> str:
     return _INTRO + "\n".join(lines) + "\n"
 
 
-def lines() -> list[str]:
-    """The table for a terminal, one line a format."""
+def table() -> TextTable:
+    """The table for a terminal, a row for each format."""
     chosen = [0, 4, 5, 6, 7, 8, 1]
-    table = [tuple(row[i].replace("`", "") for i in chosen) for row in [COLUMNS, *rows()]]
-    widths = [max(len(row[i]) for row in table) for i in range(len(chosen) - 1)]
-    return ["  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[-1]]) for r in table]
+    header, *body = [[row[i].replace("`", "") for i in chosen] for row in [COLUMNS, *rows()]]
+    return TextTable(header, body, left=range(len(chosen)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flmd.core import terminal
 from flmd.errors import ParamsError
 
 if TYPE_CHECKING:
@@ -62,9 +63,8 @@ def gate_command(
             new, new_missing = _metrics(after, path)
             revision = after.name
     verdicts = [gate.judge(n, old, new, limit, higher=directions[n]) for n, limit in limits.items()]
-    typer.echo(gate.table(verdicts, name, revision or "workspace"))
-    for line in [*old_missing, *new_missing, *gate.notes(list(limits), old, new)]:
-        typer.echo(line)
+    notes = [*old_missing, *new_missing, *gate.notes(list(limits), old, new)]
+    terminal.show(gate.table(verdicts, name, revision or "workspace"), *notes)
     if not all(verdict.passed for verdict in verdicts):
         raise typer.Exit(1)
 

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from flmd.core import terminal
+from flmd.core.terminal import TextTable
+
 app = typer.Typer(help="Named settings of whole systems.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `flmd recipe list` has it.")]
@@ -26,10 +29,8 @@ def list_(folder: Folder = None) -> None:
 
     where = folder or recipes.folder()
     found = [recipes.load(name, where) for name in recipes.names(where)]
-    width = max((len(recipe.name) for recipe in found), default=0)
-    for recipe in found:
-        summary = " ".join(recipe.about.partition("\n\n")[0].split())
-        typer.echo(f"{recipe.name:<{width}}  {summary}")
+    rows = [(recipe.name, " ".join(recipe.about.partition("\n\n")[0].split())) for recipe in found]
+    terminal.show(TextTable(("recipe", "what it is"), rows, left=(0, 1)))
 
 
 @app.command()

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
+from flmd.core import terminal
 from flmd.errors import InputError, ParamsError
 from flmd.store import face_store
 from flmd.store.face_store import FaceStore
@@ -24,15 +25,15 @@ def stats_command(path: Store, as_json: AsJson = False) -> None:
 
     Example: flmd-data stats data/faces.h5
     """
-    from flmd.curation.stats import lines, store_stats
+    from flmd.curation.stats import store_stats
+    from flmd.curation.stats_tables import tables
 
     with FaceStore(path) as faces:
         stats = store_stats(faces)
     if as_json:
         typer.echo(json.dumps(stats, indent=2, ensure_ascii=False))
-        return
-    for line in lines(stats):
-        typer.echo(line)
+    else:
+        terminal.show(*tables(stats))
 
 
 def diff_command(

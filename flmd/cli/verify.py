@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flmd.core import terminal
+from flmd.core.terminal import TextTable
 from flmd.errors import InputError, ParamsError
 
 if TYPE_CHECKING:
@@ -122,13 +124,12 @@ def _compared(reference: Outcome, outcome: Outcome, tolerance: float | None) -> 
     from flmd.experiments import reproduce
 
     rows = reproduce.compare(reference.lock, outcome.lock)
-    cells = [("stage", "output", "expected", "got", "equal")]
+    cells = []
     for row in rows:
         ends = ((row.expected or "-")[:SHOWN], (row.got or "not made")[:SHOWN])
         cells.append((row.stage, row.output, *ends, "yes" if row.equal else "NO"))
-    widths = [max(len(row[i]) for row in cells) for i in range(5)]
-    for cell in cells:
-        typer.echo("  ".join(text.ljust(width) for text, width in zip(cell, widths, strict=True)).rstrip())
+    header = ("stage", "output", "expected", "got", "equal")
+    terminal.show(TextTable(header, cells, left=range(len(header)), colours={"NO": "red"}))
     excused = set() if tolerance is None else reference.lock.downstream(reproduce.DEVICE_STAGE)
     wrong = [row for row in rows if not row.equal and not (row.got and row.expected and row.stage in excused)]
     lines = [

@@ -25,6 +25,7 @@ import pandas as pd
 
 from flmd.core import provenance
 from flmd.core.nested import flattened, nested
+from flmd.core.terminal import TextTable
 from flmd.errors import InputError, one_line
 from flmd.evaluation.measure import Evaluation, threshold_suffix
 
@@ -87,8 +88,8 @@ def read(folder: Path) -> tuple[dict[str, float], dict[str, Any]]:
     return flattened(trees[0]), trees[1]
 
 
-def metrics_table(metrics: Mapping[str, float], settings: Mapping[str, Any]) -> str:
-    """The numbers as plain text, a line per data set and subset, under a title that says what they mean.
+def metrics_table(metrics: Mapping[str, float], settings: Mapping[str, Any]) -> tuple[str | TextTable, ...]:
+    """The numbers for a terminal: a row per data set and subset, under a title that says what they mean.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def metrics_table(metrics: Mapping[str, float], settings: Mapping[str, Any]) -> 
 
     Returns
     -------
-    Lines joined by newlines, without one at the end.
+    What :func:`flmd.core.terminal.show` prints.
     """
     threshold = settings["threshold"]
     suffix, share = threshold_suffix(threshold), f"{100 * threshold:g}%"
@@ -104,22 +105,16 @@ def metrics_table(metrics: Mapping[str, float], settings: Mapping[str, Any]) -> 
     boxes = ", ".join(f"{name} {'+'.join(kinds)}" for name, kinds in sources.items())
     title = f"NME in % of {UNITS[settings['normaliser']]}; AUC and FR at {share}; boxes: {boxes}"
     header = ["", "faces", "NME %", "mean shape %", "ratio", f"AUC@{share}", f"FR@{share}"]
-    rows = []
-    for name in sources:
-        for part in [name, *_subsets(metrics, name)]:
-            rows.append([part, *_cells(metrics, part, suffix)])
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = [title, ""]
-    for row in [header, ["-" * width for width in widths], *rows]:
-        first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        lines.append("  ".join([row[0].ljust(len(first)), *others]).rstrip())
+    parts = [part for name in sources for part in (name, *_subsets(metrics, name))]
+    rows = [[part, *_cells(metrics, part, suffix)] for part in parts]
+    notes = []
     for name in sources:
         faces, missing = (int(metrics.get(f"{name}.{key}", 0)) for key in ("faces", "faces_unmeasured"))
         if missing:
-            lines.append(f"{name}: {missing} of {faces} faces could not be measured and take no part.")
+            notes.append(f"{name}: {missing} of {faces} faces could not be measured and take no part.")
     if any("landmarks" in kinds for kinds in sources.values()):
-        lines.append(FLATTERY)
-    return "\n".join(lines)
+        notes.append(FLATTERY)
+    return title, "", TextTable(header, rows), *notes
 
 
 def _subsets(metrics: Mapping[str, float], dataset: str) -> list[str]:

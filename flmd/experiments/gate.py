@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from flmd.core.terminal import TextTable
 from flmd.errors import ParamsError
 from flmd.experiments.revision_files import finite
 
@@ -119,18 +120,12 @@ def judge(
     return says("better" if worse < 0 else "same" if worse == 0 else "within the limit", True)
 
 
-def table(verdicts: Sequence[Verdict], baseline: str, now: str) -> str:
-    """The verdicts as plain text, a line each under a header; no newline at the end."""
-    rows = [["metric", baseline, now, "change", "limit", "verdict"]]
-    for v in verdicts:
-        rows.append([v.metric, _cell(v.baseline), _cell(v.now), v.change, v.limit, v.says])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    rows.insert(1, ["-" * width for width in widths])
-    lines = []
-    for first, *numbers, last in rows:
-        middle = [cell.rjust(width) for cell, width in zip(numbers, widths[1:-1], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *middle, last]).rstrip())
-    return "\n".join(lines)
+def table(verdicts: Sequence[Verdict], baseline: str, now: str) -> TextTable:
+    """The verdicts, a row each; ``baseline`` and ``now`` head the columns of values."""
+    rows = [[v.metric, _cell(v.baseline), _cell(v.now), v.change, v.limit, v.says] for v in verdicts]
+    header = ["metric", baseline, now, "change", "limit", "verdict"]
+    colours = {"better": "green", "REGRESSION": "red", "MISSING": "red", "NOT A NUMBER": "red"}
+    return TextTable(header, rows, left=(0, 5), colours=colours)
 
 
 def notes(metrics: Sequence[str], baseline: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

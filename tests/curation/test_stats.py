@@ -12,7 +12,9 @@ import typer
 
 from flmd.cli import store_tools
 from flmd.cli.common import main_for
-from flmd.curation.stats import lines, store_stats
+from flmd.core.terminal import text
+from flmd.curation.stats import store_stats
+from flmd.curation.stats_tables import tables
 from flmd.face import Face, visibility_of
 from flmd.schemes import get_scheme
 from flmd.schemes.head_pose import MEAN_SHAPE, rotation
@@ -88,25 +90,25 @@ def test_a_scheme_without_eyes_has_no_poses_and_no_eye_distance(tmp_path: Path) 
     (every, only) = stats["groups"]
     assert every["faces"] == only["faces"] == 1
     assert not [name for name in every if "inter_ocular" in name or "yaw" in name or "box_side" in name]
-    assert "no crops" in lines(stats)[0]
+    assert text(*tables(stats)).split("\n")[0].endswith("scheme points3, 3 points, no crops")
 
 
 def test_an_empty_store(tmp_path: Path) -> None:
     with FaceStore(write(tmp_path / "s.h5", [])) as store:
         stats = store_stats(store)
     assert [g["faces"] for g in stats["groups"]] == [0]
-    assert lines(stats)
+    assert "\nall                  0         0         0\n" in text(*tables(stats))
 
 
 def test_text_is_aligned(path: Path) -> None:
     with FaceStore(path) as store:
-        text = lines(store_stats(store))
-    start = next(i for i, line in enumerate(text) if line.startswith("data set"))
-    assert text[start : start + 4] == [
-        "data set    faces  pictures  subjects",
-        "all             4         3         2",
-        "d    test       2         2         1",
-        "d    train      2         1         2",
+        lines = text(*tables(store_stats(store))).split("\n")
+    start = next(i for i, line in enumerate(lines) if line.startswith("data set"))
+    assert lines[start : start + 4] == [
+        "data set  split  faces  pictures  subjects",
+        "all                  4         3         2",
+        "d         test       2         2         1",
+        "d         train      2         1         2",
     ]
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from flmd.core import geometry
+from flmd.core.terminal import text
 from flmd.errors import InputError, ParamsError
 from flmd.evaluation import measure as evaluation
 from flmd.evaluation import metrics, report_files
@@ -158,8 +159,8 @@ def test_a_face_without_its_normaliser_is_counted_not_dropped() -> None:
     assert m["youtube_faces.faces_unmeasured"] == 1
     assert m["youtube_faces.nme"] == pytest.approx(0.04)
     assert evaluated(normaliser="box").metrics["youtube_faces.faces_unmeasured"] == 0
-    text = report_files.metrics_table(m, evaluated().settings)
-    assert "youtube_faces: 1 of 2 faces could not be measured" in text
+    shown = text(*report_files.metrics_table(m, evaluated().settings))
+    assert "youtube_faces: 1 of 2 faces could not be measured" in shown
 
 
 def test_all_numbers_are_finite_plain_numbers() -> None:
@@ -180,7 +181,7 @@ def test_a_data_set_without_mean_shape_has_no_baseline() -> None:
     faces = known_faces()
     result = measure(faces, np.nan_to_num(faces.landmarks), {}, IBUG68)
     assert not [name for name in result.metrics if name.endswith("mean_shape_nme")]
-    assert "-" in report_files.metrics_table(result.metrics, result.settings)
+    assert "-" in text(*report_files.metrics_table(result.metrics, result.settings))
 
 
 def test_predictions_that_do_not_fit_are_refused() -> None:
@@ -256,7 +257,7 @@ def test_reports_are_the_same_bytes_twice(tmp_path: Path) -> None:
 
 def test_metrics_table_says_what_its_numbers_are() -> None:
     result = evaluated()
-    lines = report_files.metrics_table(result.metrics, result.settings).splitlines()
+    lines = text(*report_files.metrics_table(result.metrics, result.settings)).splitlines()
     assert "inter-ocular" in lines[0]
     assert "8%" in lines[0]
     assert "ibug300w annotated, youtube_faces landmarks" in lines[0]
@@ -269,7 +270,7 @@ def test_metrics_table_says_what_its_numbers_are() -> None:
 def test_no_warning_about_boxes_that_do_not_flatter() -> None:
     result = evaluated()
     result.settings["datasets"]["youtube_faces"]["box_source"] = {"image": 2}
-    assert "flatters" not in report_files.metrics_table(result.metrics, result.settings)
+    assert "flatters" not in text(*report_files.metrics_table(result.metrics, result.settings))
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,8 @@ def test_list_and_show(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, "list") == 0
-    lines = capsys.readouterr().out.splitlines()
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split() == ["recipe", "what", "it", "is"]
     assert [line.split()[0] for line in lines] == NAMES
     assert all(len(line.split()) > 6 for line in lines)
     assert call(monkeypatch, "show", "cnn2-youtube") == 0
