@@ -68,35 +68,19 @@ def _pictures(folder: Path, writer: Any, faces: int, points: int) -> None:
 
 def flmd(folder: str, target: str, fmt: str) -> Timed:
     """As `flmd-data convert FOLDER x.h5 --images none` does it, the store on the disk included."""
-    from flmd.conversion import converter
-    from flmd.conversion.context_crops import CropSettings
-    from flmd.curation.face_source import open_faces
-    from flmd.sources.datasets.rules import DatasetRules
+    from flmd.conversion.converter import convert
+    from flmd.conversion.opening import open_faces
+    from flmd.conversion.settings import Reporting
 
     timer = Timer()
     with open_faces(folder) as faces:
-        assert faces.tree is not None
-        assert faces.format is not None
-        assert faces.detection is not None
         if faces.kind != fmt:
             raise SystemExit(f"{folder} was taken for {faces.kind}")
-        account = converter.convert(
-            faces.tree,
-            faces.format,
-            faces.detection,
-            Path(target),
-            scheme=faces.scheme,
-            rules=DatasetRules("bench"),
-            crop=CropSettings(64, 2, "grey", 2e8, "annotated" if faces.format.boxes else "landmarks"),
-            split=converter.SplitSettings("keep", 0.0, 0.0, 0),
-            made_from={},
-            faces=faces,
-            crops=False,
-        )
+        report = convert(faces, target, crop=None, dataset="bench", reporting=Reporting(made_from={}))
     read = timer.read()
-    if account.skipped:
-        raise SystemExit(f"skipped {account.summary()}")
-    return account.kept, read
+    if report.skipped:
+        raise SystemExit(f"skipped {report.summary()}")
+    return report.kept, read
 
 
 def datumaro(folder: str) -> Timed:

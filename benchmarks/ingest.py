@@ -13,32 +13,25 @@ SIZE, MARGIN = 256, 2.4
 def flmd(folder: str, target: str, size: int = SIZE, workers: int | None = None) -> Timed:
     """``flmd.convert``: XML, pool start-up, decoding, hashing, the store on the disk, the report."""
     from flmd import formats
-    from flmd.conversion import converter
-    from flmd.conversion.context_crops import CropSettings
-    from flmd.schemes import IBUG68
-    from flmd.sources.datasets.rules import DatasetRules
-    from flmd.tree import open_tree
+    from flmd.conversion.converter import convert
+    from flmd.conversion.opening import open_faces
+    from flmd.conversion.settings import CropSettings, Reporting, Workers
 
     formats.names()
     timer = Timer()
-    with open_tree(folder) as tree:
-        fmt, found = formats.choose(tree, "dlib-xml")
-        account = converter.convert(
-            tree,
-            fmt,
-            found,
-            Path(target),
-            scheme=IBUG68,
-            rules=DatasetRules("bench"),
-            crop=CropSettings(size, MARGIN, "rgb", 2e8, "annotated"),
-            split=converter.SplitSettings("keep", 0.0, 0.0, 0),
-            made_from={},
-            workers=workers,
+    with open_faces(folder, from_="dlib-xml") as faces:
+        report = convert(
+            faces,
+            target,
+            crop=CropSettings(size, MARGIN),
+            dataset="bench",
+            reporting=Reporting(made_from={}),
+            workers=Workers(workers),
         )
     read = timer.read()
-    if account.skipped:
-        raise SystemExit(f"skipped {account.summary()}")
-    return account.kept, read
+    if report.skipped:
+        raise SystemExit(f"skipped {report.summary()}")
+    return report.kept, read
 
 
 def opencv(folder: str, processes: int = 1) -> Timed:

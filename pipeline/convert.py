@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flmd import errors, formats
-from flmd.conversion import converter
-from flmd.conversion.context_crops import CropSettings
+from flmd import errors
+from flmd.conversion.converter import convert
+from flmd.conversion.opening import open_faces
+from flmd.conversion.settings import CropSettings, Reporting, SplitSettings, Workers
 from flmd.core import params, provenance
 from flmd.parallel import dask_cluster
-from flmd.schemes import get_scheme
-from flmd.sources.datasets.rules import rules_for
-from flmd.tree import Limits, open_tree
+from flmd.tree import Limits
 
 
 def main(name: str) -> None:
@@ -29,27 +28,24 @@ def main(name: str) -> None:
         "convert": how,
         "seed": settings.seed,
     }
+    made_from = provenance.made_from([raw], used, stage="convert")
     with (
-        open_tree(raw, limits=limits, scratch=target.parent) as tree,
+        open_faces(
+            raw, from_=dataset.format, scheme=how.scheme, limits=limits, scratch=target.parent
+        ) as faces,
         dask_cluster.connected() as executor,  # FLMD_SCHEDULER; the same bytes with and without
     ):
-        fmt, detection = formats.choose(tree, dataset.format)
-        account = converter.convert(
-            tree,
-            fmt,
-            detection,
+        report = convert(
+            faces,
             target,
-            scheme=get_scheme(how.scheme),
-            rules=rules_for(name),
-            crop=CropSettings(how.crop_size, how.margin, how.color, how.max_megapixels * 1e6, dataset.box),
-            split=converter.SplitSettings(
-                dataset.split, dataset.val_share, dataset.test_share, settings.seed
-            ),
-            made_from=provenance.made_from([raw], used, stage="convert"),
-            report=Path("reports/data") / f"{name}.json",
-            executor=executor,
+            box=dataset.box,
+            crop=CropSettings(how.crop_size, how.margin, how.color, how.max_megapixels * 1e6),
+            split=SplitSettings(dataset.split, dataset.val_share, dataset.test_share, settings.seed),
+            dataset=name,
+            reporting=Reporting(Path("reports/data") / f"{name}.json", made_from=made_from),
+            workers=Workers(executor=executor),
         )
-    print(f"{name}: {account}")
+    print(f"{name}: {report}")
 
 
 if __name__ == "__main__":

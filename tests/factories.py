@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.conversion import converter
-from flmd.conversion.context_crops import CropSettings
+from flmd.conversion.converter import convert
+from flmd.conversion.face_source import AnnotatedFaces
+from flmd.conversion.loss_report import LossReport
+from flmd.conversion.settings import CropSettings, Reporting, SplitSettings, Workers
 from flmd.face import Face, Skipped, visibility_of
 from flmd.formats.base import Detection, Format, WriteReport
 from flmd.schemes import IBUG68, Scheme
@@ -110,23 +112,18 @@ def convert_list(
     rules: DatasetRules | None = None,
     report: Path | None = None,
     executor: Executor | None = None,
-) -> tuple[converter.LossReport, FaceStore]:
+) -> tuple[LossReport, FaceStore]:
     """Convert faces over the pictures in a folder, with small settings."""
     fmt = ListFormat(faces)
     with open_tree(folder) as tree:
-        account = converter.convert(
-            tree,
-            fmt,
-            fmt.detect(tree),
+        done = convert(
+            AnnotatedFaces(str(folder), tree, tree, fmt, fmt.detect(tree), IBUG68),
             target,
-            scheme=IBUG68,
-            rules=rules or DatasetRules("test"),
-            crop=CropSettings(size, margin, color, max_pixels, box),
-            split=converter.SplitSettings(split, val, test, 7),
-            made_from={"test": True},
-            report=report,
-            workers=workers,
-            executor=executor,
-            strict=strict,
+            box=box,
+            crop=CropSettings(size, margin, color, max_pixels),
+            split=SplitSettings(split, val, test, 7),
+            dataset=rules or "test",
+            reporting=Reporting(report, strict, {"test": True}),
+            workers=Workers(workers, executor),
         )
-    return account, FaceStore(target)
+    return done, FaceStore(target)

@@ -14,16 +14,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flmd import formats
 from flmd.augmentation import arrays, build
-from flmd.conversion import converter
-from flmd.conversion.context_crops import CropSettings
+from flmd.conversion.converter import convert
+from flmd.conversion.opening import open_faces
+from flmd.conversion.settings import CropSettings, Workers
 from flmd.core.params import AugmentParams
 from flmd.models.normalisation import Normalisation
-from flmd.schemes import IBUG68
-from flmd.sources.datasets.rules import DatasetRules
 from flmd.store.face_store import FaceStore
-from flmd.tree import open_tree
 from tests.factories import blob_picture, centroid, write_picture
 
 WIDTH, HEIGHT, SIZE, VARIANTS = 520, 500, 64, 5
@@ -85,20 +82,14 @@ def test_a_blob_and_its_point_agree_from_file_to_tensor(
         rotation=35, scale=0.15, shift=0.05, aspect=0.1, shear=0.1, flip=0.5,
     )  # fmt: skip
     box = "annotated" if fmt == "dlib-xml" else "landmarks"
-    with open_tree(folder) as tree:
-        reader, found = formats.choose(tree)
-        assert reader.name == fmt
-        converter.convert(
-            tree,
-            reader,
-            found,
+    with open_faces(folder) as faces:
+        assert faces.kind == fmt
+        convert(
+            faces,
             tmp_path / "faces.h5",
-            scheme=IBUG68,
-            rules=DatasetRules("blob"),
-            crop=CropSettings(160, limits.reach(), "rgb", 1e8, box),
-            split=converter.SplitSettings("keep", 0, 0, 0),
-            made_from={},
-            workers=1,
+            box=box,
+            crop=CropSettings(160, limits.reach()),
+            workers=Workers(1),
         )
     with FaceStore(tmp_path / "faces.h5") as store:
         build.build(store, tmp_path / "a.h5", limits, seed=seed, made_from={}, workers=1)

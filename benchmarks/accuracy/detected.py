@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 import flmd
-from flmd.curation.face_source import open_faces
+from flmd.conversion.opening import open_faces
 from flmd.errors import FlmdError, InputError
 from flmd.evaluation import metrics
 from flmd.face import Face

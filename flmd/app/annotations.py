@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flmd import formats
-from flmd.curation.write_annotations import export
+from flmd.curation.write_annotations import write_faces
 from flmd.face import Face
 from flmd.schemes import Scheme
 
@@ -48,7 +48,7 @@ def annotation_file(faces: list[Face], scheme: Scheme, name: str, stem: str) -> 
     fmt = formats.get(name)
     with tempfile.TemporaryDirectory(prefix="flmd-app-") as folder:
         target = Path(folder) / f"{stem}{fmt.suffix}"
-        lost = dict(export(faces, fmt, target, scheme).lost)
+        lost = dict(write_faces(faces, fmt, target, scheme).lost)
         files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
         if files == [target]:
             return AnnotationFile(target.name, target.read_bytes(), lost)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import typer
 
 from flmd import errors
 from flmd.core._version import __version__
-from flmd.errors import ParamsError
+from flmd.errors import InputError, ParamsError
+from flmd.tree import is_address
 
 
 def print_version(wanted: bool) -> None:
@@ -17,6 +19,12 @@ def print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"flmd {__version__}")
         raise typer.Exit
+
+
+def check_there(source: str) -> None:
+    """InputError when a path leads nowhere; an address is not looked at."""
+    if not is_address(source) and not Path(source).exists():
+        raise InputError("no such file or folder", where=source)
 
 
 def main_for(app: typer.Typer, name: str) -> Callable[[], None]:
@@ -36,7 +44,8 @@ def main_for(app: typer.Typer, name: str) -> Callable[[], None]:
                     raise
                 if not message():  # no command at all: the help has been printed
                     raise SystemExit(2) from None
-                raise ParamsError(message().rstrip("."), hint=f"see {name} --help") from None
+                what = message().rstrip(".").replace(": Value error, ", ": ")  # as some releases of Typer say
+                raise ParamsError(what, hint=f"see {name} --help") from None
             if isinstance(result, int) and result:
                 raise SystemExit(result)
 

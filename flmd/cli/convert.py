@@ -1,105 +1,156 @@
-"""`flmd-data convert` and `flmd-data detect`."""
+"""`flmd-data convert`: any annotation format, or a store, to any other, or to a store."""
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flmd import formats
-from flmd.conversion import converter
-from flmd.conversion.context_crops import CropSettings
-from flmd.core import provenance
+from flmd.cli.common import check_there
+from flmd.conversion.converter import convert
+from flmd.conversion.face_source import FaceSource, StoredFaces
+from flmd.conversion.opening import open_faces
+from flmd.conversion.settings import (
+    BoxPolicy,
+    Color,
+    CropSettings,
+    Reporting,
+    SplitPolicy,
+    SplitSettings,
+    Workers,
+)
 from flmd.curation import write_annotations
-from flmd.curation.face_source import FaceSource, accepting, open_faces
 from flmd.curation.store_copy import copy_store
-from flmd.curation.write_annotations import ExportReport
 from flmd.curation.write_target import placed
-from flmd.errors import InputError, ParamsError
+from flmd.errors import ParamsError
 from flmd.face import Face, Skipped
 from flmd.parallel import dask_cluster
-from flmd.sources.datasets.rules import rules_for
 from flmd.store.face_store import FaceStore
-from flmd.tree import is_address, open_tree
+from flmd.tree import is_address
 
-BOXES, SPLITS, COLORS, IMAGES, BASES = (
-    ("annotated", "landmarks", "image"),
-    ("keep", "published", "standard", "subject"),
-    ("rgb", "grey"),
-    ("embed", "copy", "link", "none"),
-    (0, 0.5, 1),
-)
+BASES = (0, 0.5, 1)
+
+
+class Images(StrEnum):
+    """What becomes of the pictures."""
+
+    EMBED = "embed"
+    COPY = "copy"
+    LINK = "link"
+    NONE = "none"
+
+
+Source = Annotated[
+    str, typer.Argument(metavar="SRC", help="Annotation file, folder, archive, store, or an address.")
+]
+Target = Annotated[str, typer.Argument(metavar="DST", help="A name ending in .h5 is a store.")]
+From = Annotated[str | None, typer.Option("--from", help="Format of SRC; found out by default.")]
+To = Annotated[str | None, typer.Option("--to", help="Format of DST when it is no store.")]
+SchemeName = Annotated[str | None, typer.Option(help="Landmark scheme wanted; SRC's own by default.")]
+Partial = Annotated[bool, typer.Option(help="Points that --scheme cannot have from SRC are not labelled.")]
+Base = Annotated[
+    float | None, typer.Option(help="Where SRC counts pixels from, 0, 0.5 or 1; its format says.")
+]
+Box = Annotated[
+    BoxPolicy | None, typer.Option(help="What a face's box is; the annotated one where SRC has boxes.")
+]
+SubjectFrom = Annotated[
+    str | None, typer.Option(help="Expression over the picture's name whose first group is the subject.")
+]
+Split = Annotated[SplitPolicy, typer.Option(help="Who trains and who tests; keep: as SRC says.")]
+Val = Annotated[float, typer.Option(help="Share of training faces held out, by subject.")]
+Test = Annotated[float, typer.Option(help="Share of faces to test on, with --split subject.")]
+Seed = Annotated[int, typer.Option(help="Of the split.")]
+Pictures = Annotated[
+    str | None, typer.Option(help="Where the pictures are, when not beside the annotations.")
+]
+ImagesWanted = Annotated[
+    Images | None, typer.Option(help="Embed: crops, in a store. By default embed, or none where DST is none.")
+]
+Processes = Annotated[int | None, typer.Option(help="Processes; all CPUs by default.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="Work on a Dask cluster, tcp://host:port; else $FLMD_SCHEDULER."),
+]
+Strict = Annotated[bool, typer.Option(help="Refuse to lose anything: stop at the first.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace DST if it exists.")]
+ReportPath = Annotated[Path | None, typer.Option(help="Where to write the loss report, JSON.")]
+Dataset = Annotated[str | None, typer.Option(help="Name of the data set; SRC's name by default.")]
+CropSize = Annotated[int, typer.Option(help="Side of the context crops, pixels; 8 or more.")]
+Margin = Annotated[float, typer.Option(help="That side over the box's longer side.")]
+ColorWanted = Annotated[Color, typer.Option(help="Of the crops.")]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The options that say what is written."""
+
+    target: str
+    to: str | None
+    images: Images | None
+    box: BoxPolicy | None
+    crop: CropSettings
+    split: SplitSettings
+    dataset: str | None
+    report: Path | None
+    strict: bool
+    overwrite: bool
+    workers: int | None
+    scheduler: str | None
+    scratch: Path | None
+
+    @property
+    def store(self) -> bool:
+        """Whether a store is written."""
+        return self.target.endswith(".h5") and self.to is None
 
 
 def convert_command(
-    source: Annotated[
-        str, typer.Argument(metavar="SRC", help="Annotation file, folder, archive, store, or an address.")
-    ],
-    target: Annotated[str, typer.Argument(metavar="DST", help="A name ending in .h5 is a store.")],
-    from_: Annotated[str | None, typer.Option("--from", help="Format of SRC; found out by default.")] = None,
-    to: Annotated[str | None, typer.Option("--to", help="Format of DST when it is no store.")] = None,
-    scheme: Annotated[str | None, typer.Option(help="Landmark scheme wanted; SRC's own by default.")] = None,
-    partial: Annotated[
-        bool, typer.Option(help="Points that --scheme cannot have from SRC are not labelled.")
-    ] = False,
-    base: Annotated[
-        float | None, typer.Option(help="Where SRC counts pixels from, 0, 0.5 or 1; its format says.")
-    ] = None,
-    box: Annotated[str | None, typer.Option(help="annotated, landmarks or image.")] = None,
-    subject_from: Annotated[
-        str | None, typer.Option(help="Expression over the picture's name whose first group is the subject.")
-    ] = None,
-    split: Annotated[str, typer.Option(help="keep, published, standard or subject.")] = "keep",
-    val: Annotated[float, typer.Option(help="Share of training faces held out, by subject.")] = 0.0,
-    test: Annotated[float, typer.Option(help="Share of faces to test on, with --split subject.")] = 0.2,
-    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
-    images: Annotated[
-        str | None,
-        typer.Option(help="embed (crops, in a store), copy, link or none; embed or none by default."),
-    ] = None,
-    pictures: Annotated[
-        str | None, typer.Option(help="Where the pictures are, when not beside the annotations.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; all CPUs by default.")] = None,
-    scheduler_: Annotated[
-        str | None,
-        typer.Option("--scheduler", help="Work on a Dask cluster, tcp://host:port; else $FLMD_SCHEDULER."),
-    ] = None,
-    strict: Annotated[bool, typer.Option(help="Refuse to lose anything: stop at the first.")] = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace DST if it exists.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Where to write the loss report, JSON.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Name of the data set; SRC's name by default.")] = None,
-    crop_size: Annotated[int, typer.Option(help="Side of the context crops, pixels.")] = 256,
-    margin: Annotated[float, typer.Option(help="That side over the box's longer side.")] = 2.4,
-    color: Annotated[str, typer.Option(help="rgb or grey.")] = "rgb",
+    source: Source,
+    target: Target,
+    from_: From = None,
+    to: To = None,
+    scheme: SchemeName = None,
+    partial: Partial = False,
+    base: Base = None,
+    box: Box = None,
+    subject_from: SubjectFrom = None,
+    split: Split = SplitPolicy.KEEP,
+    val: Val = 0.0,
+    test: Test = 0.2,
+    seed: Seed = 0,
+    images: ImagesWanted = None,
+    pictures: Pictures = None,
+    workers: Processes = None,
+    scheduler: Scheduler = None,
+    strict: Strict = False,
+    overwrite: Overwrite = False,
+    report: ReportPath = None,
+    dataset: Dataset = None,
+    crop_size: CropSize = 256,
+    margin: Margin = 2.4,
+    color: ColorWanted = Color.RGB,
 ) -> None:
     """Convert any annotation format, or a store, to any other, or to a store.
 
     Example: flmd-data convert labels_ibug_300W_train.xml faces.h5 --split subject
     """
-    _there(source)
-    to_store = target.endswith(".h5") and to is None
-    if scheduler_ is not None and (not to_store or images == "none"):
-        raise ParamsError("--scheduler, but no pictures are cut", expected="a store with crops to make")
-    _one_of("--split", split, SPLITS)
-    _one_of("--color", color, COLORS)
-    _one_of("--images", images or "none", IMAGES)
     if base is not None and base not in BASES:
         raise ParamsError(f"--base is {base:g}", expected="0, 0.5 or 1")
-    if box is not None:
-        _one_of("--box", box, BOXES)
-    if crop_size < 8 or not 0 < margin < 100 or not 0 <= val < 1 or not 0 <= test < 1:
-        raise ParamsError(
-            f"--crop-size {crop_size} --margin {margin} --val {val} --test {test}",
-            expected="a crop of 8 px or more, a margin above 0, shares in 0 ... 1",
-        )
+    crop, shares = CropSettings(crop_size, margin, color), SplitSettings(split, val, test, seed)
     scratch = None if is_address(target) else Path(target).absolute().parent
+    wanted = _Wanted(
+        target, to, images, box, crop, shares, dataset, report, strict, overwrite, workers, scheduler, scratch
+    )
+    _check(wanted)
+    check_there(source)
     if scratch is not None:
         scratch.mkdir(parents=True, exist_ok=True)
     with open_faces(
@@ -109,199 +160,114 @@ def convert_command(
         base=base,
         subject_from=subject_from,
         partial=partial,
+        pictures=pictures,
         scratch=scratch,
     ) as faces:
-        if split != "keep" and faces.store is not None:
-            raise ParamsError(f"--split {split}, but SRC is a store", hint="use flmd-data split")
-        if not to_store:
-            wanted = _Export(target, to, images or "none", pictures, strict, overwrite, report, scratch)
-            settings = converter.SplitSettings(split, val, test, seed)
-            _to_format(faces, wanted, settings, dataset or _name(source))
-            return
-        how = images or "embed"
-        if how not in ("embed", "none"):
-            raise ParamsError(f"--images {how}, but DST is a store", expected="embed or none")
-        name = dataset or _name(source)
-        policy = box or ("annotated" if faces.format is None or faces.format.boxes else "landmarks")
-        used: dict[str, Any] = {
-            "format": faces.kind, "box": policy, "split": split, "val": val, "test": test, "seed": seed,
-            "crop_size": crop_size, "margin": margin, "color": color, "scheme": faces.scheme.name,
-            "base": base, "subject_from": subject_from, "images": how,
-        }  # fmt: skip
-        with _local(target, overwrite) as path:
-            if faces.store is not None:
-                account: object = f"{copy_store(faces, path, crops=how == 'embed', params=used)} faces"
-            else:
-                assert faces.tree is not None
-                assert faces.format is not None
-                assert faces.detection is not None
-                with dask_cluster.connected(scheduler_) if how == "embed" else nullcontext(None) as executor:
-                    account = converter.convert(
-                        faces.tree,
-                        faces.format,
-                        faces.detection,
-                        path,
-                        scheme=faces.scheme,
-                        rules=rules_for(name),
-                        crop=CropSettings(crop_size, margin, color, 2e8, policy),
-                        split=converter.SplitSettings(split, val, test, seed),
-                        made_from=_made_from(source, faces, used),
-                        report=report,
-                        workers=workers,
-                        executor=executor,
-                        strict=strict,
-                        faces=faces,
-                        crops=how == "embed",
-                        pictures=None if pictures is None else open_tree(_there(pictures), scratch=scratch),
-                    )
-    typer.echo(f"{target}: {account}")
+        if isinstance(faces, StoredFaces) and (split != SplitPolicy.KEEP or val):
+            raise ParamsError(
+                f"--split {split} --val {val:g}, but SRC is a store", hint="use flmd-data split"
+            )
+        if wanted.store:
+            _to_store(faces, wanted, {"base": base, "subject_from": subject_from})
+        else:
+            _to_format(faces, wanted)
 
 
-def _made_from(source: str, faces: FaceSource, used: dict[str, Any]) -> dict[str, Any]:
-    """The record of a store: the digest of the source's one file, or of all its annotation files."""
-    stage = "flmd-data convert"
-    if not is_address(source) and Path(source).is_file():
-        return provenance.made_from([Path(source)], used, stage=stage)
-    assert faces.tree is not None
-    assert faces.detection is not None
-    files = {}
-    for name in faces.detection.files:
-        files[name] = hashlib.sha256(faces.tree.read(name)).hexdigest()
-    used = {**used, "input_digest": f"of the sha256sum lines of {len(files)} annotation files"}
-    last = source.partition("?")[0].rstrip("/").rpartition("/")[2]
-    return provenance.record_of({last: provenance.listing_digest(files)}, used, stage)
-
-
-@dataclass(frozen=True)
-class _Export:
-    """The options of a conversion to an annotation format."""
-
-    target: str
-    to: str | None
-    images: str
-    pictures: str | None
-    strict: bool
-    overwrite: bool
-    report: Path | None
-    scratch: Path | None
-
-
-def _to_format(faces: FaceSource, how: _Export, split: converter.SplitSettings, dataset: str) -> None:
-    if how.images == "embed":
+def _check(wanted: _Wanted) -> None:
+    """ParamsError for options that do not fit each other."""
+    if wanted.scheduler is not None and (not wanted.store or wanted.images == Images.NONE):
+        raise ParamsError("--scheduler, but no pictures are cut", expected="a store with crops to make")
+    if wanted.store and wanted.images in (Images.COPY, Images.LINK):
+        raise ParamsError(f"--images {wanted.images}, but DST is a store", expected="embed or none")
+    if not wanted.store and wanted.images == Images.EMBED:
         raise ParamsError("--images embed, but DST is no store", expected="copy, link or none")
-    fmt = write_annotations.target_format(
-        how.target, how.to, {name: formats.get(name) for name in formats.names()}
-    )
+
+
+def _to_store(faces: FaceSource, wanted: _Wanted, asked: dict[str, Any]) -> None:
+    """Write a store, and say what became of the faces."""
+    crop, split, images = wanted.crop, wanted.split, wanted.images or Images.EMBED
+    box = wanted.box or (BoxPolicy.ANNOTATED if faces.boxes else BoxPolicy.LANDMARKS)
+    used: dict[str, Any] = {
+        "format": faces.kind, "box": box.value,
+        "split": split.policy, "val": split.val, "test": split.test, "seed": split.seed,
+        "crop_size": crop.size, "margin": crop.margin, "color": crop.color,
+        "scheme": faces.scheme.name, **asked, "images": images.value,
+    }  # fmt: skip
+    embed = images == Images.EMBED
+    with _local(wanted.target, wanted.overwrite) as path:
+        if isinstance(faces, StoredFaces) and faces.pictures is None:
+            done: object = f"{copy_store(faces, path, crops=embed, params=used)} faces"
+        else:
+            made_from = faces.made_from(used, "flmd-data convert")
+            with dask_cluster.connected(wanted.scheduler) if embed else nullcontext() as executor:
+                done = convert(
+                    faces,
+                    path,
+                    box=box,
+                    crop=crop if embed else None,
+                    split=split,
+                    dataset=wanted.dataset,
+                    reporting=Reporting(wanted.report, wanted.strict, made_from),
+                    workers=Workers(wanted.workers, executor),
+                )
+    typer.echo(f"{wanted.target}: {done}")
+
+
+def _to_format(faces: FaceSource, wanted: _Wanted) -> None:
+    """Write annotations, and say what was lost."""
+    known = {name: formats.get(name) for name in formats.names()}
+    fmt = write_annotations.target_format(wanted.target, wanted.to, known)
     if fmt.scheme is not None and fmt.scheme != faces.scheme.name:
         raise ParamsError(
             f"{fmt.name} holds {fmt.scheme}, but the faces are {faces.scheme.name}",
             hint=f"add --scheme {fmt.scheme}",
         )
-    tree = faces.pictures if how.pictures is None else open_tree(_there(how.pictures), scratch=how.scratch)
-    with _resplit(faces, split, dataset, how.strict) as stream:
-        account = write_annotations.export(
+    with _resplit(faces, wanted) as stream:
+        report = write_annotations.write_faces(
             stream,
             fmt,
-            how.target,
+            wanted.target,
             faces.scheme,
-            pictures=tree,
-            images=how.images,
-            strict=how.strict,
-            overwrite=how.overwrite,
-            report=how.report,
-            scratch=how.scratch,
+            pictures=faces.pictures,
+            images=wanted.images or Images.NONE,
+            strict=wanted.strict,
+            overwrite=wanted.overwrite,
+            report=wanted.report,
+            scratch=wanted.scratch,
         )
-    _tell(how.target, account)
+    _tell(wanted.target, report)
 
 
 @contextmanager
-def _resplit(
-    faces: FaceSource, split: converter.SplitSettings, dataset: str, strict: bool
-) -> Iterator[Iterable[Face | Skipped]]:
+def _resplit(faces: FaceSource, wanted: _Wanted) -> Iterator[Iterable[Face | Skipped]]:
     """The faces, in new splits where those are asked for: they go through a store of annotations."""
-    if split.policy == "keep" and not split.val:
+    if wanted.split.policy == SplitPolicy.KEEP and not wanted.split.val:
         yield faces
         return
-    assert faces.tree is not None
-    assert faces.format is not None
-    assert faces.detection is not None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "faces.h5"
-        converter.convert(
-            faces.tree,
-            faces.format,
-            faces.detection,
+        convert(
+            faces,
             path,
-            scheme=faces.scheme,
-            rules=rules_for(dataset),
-            crop=CropSettings(8, 1, "grey", 2e8, "annotated"),
-            split=split,
-            made_from={},
-            strict=strict,
-            faces=faces,
-            crops=False,
+            box=BoxPolicy.ANNOTATED,
+            crop=None,
+            split=wanted.split,
+            dataset=wanted.dataset,
+            reporting=Reporting(strict=wanted.strict, made_from={}),
         )
         with FaceStore(path) as store:
             yield store.faces()
 
 
-def _tell(target: str, account: ExportReport) -> None:
-    more = f", {account.pictures} pictures" if account.pictures else ""
-    typer.echo(f"{target}: {account.faces} faces written as {account.format}{more}")
-    for what, count in sorted(account.lost.items()):
+def _tell(target: str, report: write_annotations.ExportReport) -> None:
+    more = f", {report.pictures} pictures" if report.pictures else ""
+    typer.echo(f"{target}: {report.faces} faces written as {report.format}{more}")
+    for what, count in sorted(report.lost.items()):
         typer.echo(f"lost: {what}, of {count} faces", err=True)
-    for reason, count in sorted(account.skipped.items()):
-        typer.echo(f"skipped: {reason}, {count} faces; first: {account.first[reason][0]}", err=True)
-    if account.missing:
-        typer.echo(f"missing: {account.missing} pictures", err=True)
-
-
-def detect_command(
-    source: Annotated[
-        str, typer.Argument(metavar="PATH", help="File, folder, archive or address to look at.")
-    ],
-) -> None:
-    """Say which formats fit, how surely, and of each other one the requirement that is not met.
-
-    Exit code 0 when exactly one can be chosen, 1 otherwise.
-
-    Example: flmd-data detect labels_ibug_300W_train.xml
-    """
-    _there(source)
-    only = None
-    path = Path(source)
-    with open_tree(source) as tree:
-        found = formats.detect(tree)
-        if not is_address(source) and tree.kind == "file":
-            only = path.name
-    fits = {name: d for name, d in found.items() if d.fits}
-    if only is not None and not fits:  # what lies beside one file may tell more of it
-        with open_tree(path.parent) as tree:
-            sure = accepting(tree, only)
-            fits = {name: formats.Detection((only,), "by what lies beside it", c) for name, c in sure.items()}
-    surest = max((d.certainty for d in fits.values()), default=None)
-    width = max(map(len, found), default=0)
-    for name, detection in sorted(fits.items(), key=lambda item: (-item[1].certainty, item[0])):
-        count = f"{len(detection.files)} file{'s' if len(detection.files) != 1 else ''}"
-        typer.echo(f"{name:{width}}  {detection.certainty.name.lower():8}  {count}: {detection.why}")
-    for name, detection in found.items():
-        if name not in fits:
-            typer.echo(f"{name:{width}}  no        {detection.why}")
-    chosen = [name for name, d in fits.items() if d.certainty == surest]
-    if len(chosen) != 1:
-        typer.echo("no format fits" if not chosen else f"several fit: {', '.join(chosen)}", err=True)
-        raise typer.Exit(1)
-
-
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ParamsError(f"{option} is {value!r}", expected="one of " + ", ".join(allowed))
-
-
-def _there(source: str) -> str:
-    if not is_address(source) and not Path(source).exists():
-        raise InputError("no such file or folder", where=source)
-    return source
+    for reason, count in sorted(report.skipped.items()):
+        typer.echo(f"skipped: {reason}, {count} faces; first: {report.first[reason][0]}", err=True)
+    if report.missing:
+        typer.echo(f"missing: {report.missing} pictures", err=True)
 
 
 @contextmanager
@@ -317,7 +283,3 @@ def _local(target: str, overwrite: bool) -> Iterator[Path]:
     if path.is_dir():
         raise ParamsError("is a folder", where=target, expected="the name of a file")
     yield path
-
-
-def _name(source: str) -> str:
-    return source.rstrip("/").rpartition("/")[2].partition(".")[0]

@@ -11,7 +11,8 @@ from flmd import formats
 from flmd.cli import format_tables
 from flmd.cli.audit import audit_command
 from flmd.cli.common import main_for, print_version
-from flmd.cli.convert import convert_command, detect_command
+from flmd.cli.convert import convert_command
+from flmd.cli.detect import detect_command
 from flmd.cli.preview import preview_command
 from flmd.cli.store_tools import diff_command, merge_command, split_command, stats_command
 from flmd.cli.validate import validate_command

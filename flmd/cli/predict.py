@@ -188,7 +188,7 @@ def _pictures(
     bad: list[str],
 ) -> int:
     """The pictures of a run; returns how many faces were written."""
-    from flmd.curation.write_annotations import export
+    from flmd.curation.write_annotations import write_faces
     from flmd.inference.video.pictures import PictureAccount, PictureRun
 
     account = PictureAccount()
@@ -205,7 +205,7 @@ def _pictures(
         faces = map(mapping.face, faces)
     first = next(faces, None)
     if first is not None:
-        report = export(
+        report = write_faces(
             chain([first], faces),
             fmt,
             target,

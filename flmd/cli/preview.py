@@ -13,7 +13,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from flmd.conversion.context_crops import Cropped, CropSettings, crop_image
+from flmd.conversion.context_crops import Cropped, crop_image
+from flmd.conversion.face_source import StoredFaces
+from flmd.conversion.settings import BoxPolicy, CropSettings
 from flmd.core import geometry
 from flmd.curation.audit.usual_shape import shape_residuals, usual_shape
 from flmd.errors import InputError, StoreError
@@ -44,10 +46,10 @@ def preview_command(
 
     Example: flmd-data preview data/faces.h5 -o sheet.png
     """
-    from flmd.curation.face_source import open_faces
+    from flmd.conversion.opening import open_faces
 
     with open_faces(path, from_=from_) as source:
-        if source.store is not None:
+        if isinstance(source, StoredFaces):
             drawn = draw_sheet(source.store, output, count=count, seed=seed, numbers=numbers, worst=worst)
         elif source.pictures is None:
             raise InputError("no pictures to draw on", where=source.origin)
@@ -175,8 +177,8 @@ def _blocks(faces: Iterable[Face | Skipped], missed: Counter[str]) -> Iterator[l
 
 def _cropped(pictures: FileTree, face: Face) -> list[Cropped | Skipped]:
     """A crop around the annotated box; around the points where there is none."""
-    policy = "landmarks" if face.box is None else "annotated"
-    return crop_image(pictures, CropSettings(SIDE, MARGIN, "rgb", 2e8, policy), [face])
+    box = BoxPolicy.LANDMARKS if face.box is None else BoxPolicy.ANNOTATED
+    return crop_image(pictures, CropSettings(SIDE, MARGIN), box, [face])
 
 
 def _order(

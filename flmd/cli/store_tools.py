@@ -46,8 +46,8 @@ def diff_command(
 
     Example: flmd-data diff before.h5 after.h5 --tolerance 0.5
     """
+    from flmd.conversion.opening import open_faces
     from flmd.curation.diff import diff_faces
-    from flmd.curation.face_source import open_faces
 
     if not tolerance >= 0:
         raise ParamsError(f"--tolerance {tolerance:g}", expected="0 pixels or more")

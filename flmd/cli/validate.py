@@ -24,7 +24,7 @@ def validate_command(
 
     Example: flmd-data validate data/faces.h5
     """
-    from flmd.curation.face_source import is_store, open_faces
+    from flmd.conversion.opening import is_store, open_faces
     from flmd.curation.findings import KINDS, Findings
     from flmd.curation.validate import validate_faces, validate_store
 

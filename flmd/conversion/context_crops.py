@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.conversion.settings import BoxPolicy, Color, CropSettings
 from flmd.core import geometry, images
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
@@ -15,22 +16,6 @@ from flmd.tree import FileTree
 
 HEADER = 1 << 16  # bytes
 SMALLEST_SIDE = 8  # px; a picture smaller than this cannot show a face
-
-
-@dataclass(frozen=True)
-class CropSettings:
-    """How context crops are made.
-
-    ``size`` px, side of the crop. ``margin``: that side over the box's longer side, in image pixels.
-    ``color``: "rgb" or "grey". ``max_pixels``: pictures that announce more are not decoded.
-    ``box``: the policy, "annotated", "landmarks" or "image".
-    """
-
-    size: int
-    margin: float
-    color: str
-    max_pixels: float
-    box: str
 
 
 @dataclass(frozen=True)
@@ -47,8 +32,13 @@ class Cropped:
     sha256: str
 
 
-def crop_image(tree: FileTree, settings: CropSettings, faces: list[Face]) -> list[Cropped | Skipped]:
-    """Crop all faces of one picture; each comes back cropped, or skipped with the reason."""
+def crop_image(
+    tree: FileTree, settings: CropSettings, box: str, faces: list[Face]
+) -> list[Cropped | Skipped]:
+    """Crop all faces of one picture; each comes back cropped, or skipped with the reason.
+
+    ``box`` says what the box of a face is, one of :class:`~flmd.conversion.settings.BoxPolicy`.
+    """
     name = faces[0].image
     where = tree.where(name)
     if name not in tree:
@@ -58,7 +48,7 @@ def crop_image(tree: FileTree, settings: CropSettings, faces: list[Face]) -> lis
         size = images.probe(data, max_pixels=settings.max_pixels)
         if min(size) < SMALLEST_SIDE:
             raise images.ImageError("image_too_small", f"the picture is {size[0]}x{size[1]} pixels")
-        placed = [_place(face, size, settings.box, where) for face in faces]
+        placed = [_place(face, size, box, where) for face in faces]
         usable = [face for face in placed if isinstance(face, Face)]
         if not usable:
             return [item for item in placed if isinstance(item, Skipped)]
@@ -88,9 +78,9 @@ def picture_size(tree: FileTree, name: str, *, max_pixels: float = 2e8) -> tuple
 
 def _place(face: Face, size: tuple[int, int], policy: str, where: str) -> Face | Skipped:
     """The face with the box its policy gives it."""
-    if policy == "image":
+    if policy == BoxPolicy.IMAGE:
         box = np.array([0, 0, *size], np.float32)
-    elif policy == "landmarks":
+    elif policy == BoxPolicy.LANDMARKS:
         box = geometry.box_of_points(face.landmarks).astype(np.float32)
     elif face.box is not None:
         box = face.box
@@ -121,5 +111,5 @@ def _crop(
     affine = geometry.square_crop(face.box, settings.margin, settings.size)
     from_reduced = geometry.compose(affine, geometry.invert(geometry.resize_affine(1 / reduction)))
     crop = images.warp(pixels, from_reduced, settings.size)
-    planes = images.to_grey(crop) if settings.color == "grey" else crop.transpose(2, 0, 1)
+    planes = images.to_grey(crop) if settings.color == Color.GREY else crop.transpose(2, 0, 1)
     return Cropped(face, np.ascontiguousarray(planes), affine, sha256)

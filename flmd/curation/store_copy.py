@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from flmd.core import provenance
-from flmd.curation.face_source import FaceSource
+from flmd.conversion.face_source import StoredFaces
 from flmd.errors import InputError
 from flmd.face import Skipped
 from flmd.store import face_store, h5file
@@ -18,7 +17,7 @@ from flmd.store.column_buffer import FaceSpool
 
 
 def copy_store(
-    faces: FaceSource, target: Path, *, crops: bool = True, params: Mapping[str, Any] | None = None
+    faces: StoredFaces, target: Path, *, crops: bool = True, params: Mapping[str, Any] | None = None
 ) -> int:
     """Write the changed faces of an opened store as a store, with the same crops.
 
@@ -34,7 +33,6 @@ def copy_store(
     How many faces were written. InputError when one cannot be changed, or none is there.
     """
     old = faces.store
-    assert old is not None
     crops = crops and old.has_crops
     assert not crops or (old.crop_size is not None and old.margin is not None and old.color is not None)
     crop = (old.crop_size, old.margin, old.color) if crops else None
@@ -54,7 +52,7 @@ def copy_store(
         if not len(spool):
             raise InputError("no faces", where=str(old.path))
         used = {"scheme": faces.scheme.name, "crops": crops} if params is None else params
-        made_from = provenance.made_from({old.path: old.made_from}, used, stage="flmd-data convert")
+        made_from = faces.made_from(used, "flmd-data convert")
         widths = {name: spool.text[name].width for name in face_store.TEXTS}
         with face_store.building(target, len(spool), widths, faces.scheme, crop, made_from) as builder:  # type: ignore[arg-type]
             for rows in old.blocks():

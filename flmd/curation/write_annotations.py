@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,19 @@ from flmd.schemes import Scheme
 from flmd.tree import FileTree
 
 NAMED = 5
-IMAGES = ("none", "copy", "link")
+
+
+class Images(StrEnum):
+    """What becomes of the pictures of faces that are written as annotations."""
+
+    NONE = "none"
+    COPY = "copy"
+    LINK = "link"
 
 
 @dataclass
 class ExportReport:
-    """The account of an export.
+    """What became of faces that were written.
 
     Attributes
     ----------
@@ -70,14 +78,14 @@ class ExportReport:
         path.write_text(text + "\n", encoding="utf-8", errors="surrogateescape")
 
 
-def export(
+def write_faces(
     faces: Iterable[Face | Skipped],
     fmt: Format,
     target: Path | str,
     scheme: Scheme,
     *,
     pictures: FileTree | None = None,
-    images: str = "none",
+    images: str = Images.NONE,
     strict: bool = False,
     overwrite: bool = False,
     report: Path | None = None,
@@ -94,7 +102,7 @@ def export(
     images : "none"; "copy" puts the pictures where the format looks for them; "link" makes symbolic links.
     strict : anything lost or skipped is an error, and nothing is written.
     overwrite : replace a target that is there.
-    report : where the account goes, JSON, also when ``strict`` refuses.
+    report : where the report goes, JSON, also when ``strict`` refuses.
     scratch : folder for what is sent to an address.
 
     Raises
@@ -102,37 +110,35 @@ def export(
     InputError : ``strict``, and something was lost or skipped; a face that does not fit the scheme.
     ParamsError : a target that is there already, or ``images`` without pictures.
     """
-    if images != "none" and pictures is None:
+    if images != Images.NONE and pictures is None:
         raise ParamsError(
             f"--images {images}, but the source holds no pictures as files",
             expected="annotations with their pictures",
             hint="name the folder or archive of the pictures with --pictures",
         )
-    account = ExportReport(fmt.name)
+    done = ExportReport(fmt.name)
     with placed(target, overwrite, scratch) as work:
         root = work if not _is_file(work, fmt) else work.parent
         used = _Pictures(fmt, pictures, images, root)
-        stream = tqdm(_sized(faces, fmt, pictures, account, used), desc="write", unit="face", disable=None)
+        stream = tqdm(_sized(faces, fmt, pictures, done, used), desc="write", unit="face", disable=None)
         written = fmt.write(stream, work, scheme, pictures)
-        account.faces, account.lost = written.faces, written.lost
-        used.bring(account)
+        done.faces, done.lost = written.faces, written.lost
+        used.bring(done)
         if report is not None:
-            account.write(report)
-        if strict and (account.lost or account.skipped or account.missing):
-            raise InputError(
-                _summary(account), where=str(target), hint="leave out --strict to write the rest"
-            )
-        if not account.faces:
-            raise InputError("no face could be written", where=str(target), hint=_summary(account))
-    return account
+            done.write(report)
+        if strict and (done.lost or done.skipped or done.missing):
+            raise InputError(_summary(done), where=str(target), hint="leave out --strict to write the rest")
+        if not done.faces:
+            raise InputError("no face could be written", where=str(target), hint=_summary(done))
+    return done
 
 
-def _summary(account: ExportReport) -> str:
-    lost = [f"{what} of {n} faces" for what, n in sorted(account.lost.items())]
-    skipped = [f"{n} faces ({reason})" for reason, n in sorted(account.skipped.items())]
+def _summary(report: ExportReport) -> str:
+    lost = [f"{what} of {n} faces" for what, n in sorted(report.lost.items())]
+    skipped = [f"{n} faces ({reason})" for reason, n in sorted(report.skipped.items())]
     texts = ["lost: " + ", ".join(lost)] if lost else []
     texts += ["skipped: " + ", ".join(skipped)] if skipped else []
-    texts += [f"{account.missing} pictures are missing"] if account.missing else []
+    texts += [f"{report.missing} pictures are missing"] if report.missing else []
     return "; ".join(texts) or "there are none"
 
 
@@ -144,14 +150,14 @@ def _sized(
     faces: Iterable[Face | Skipped],
     fmt: Format,
     pictures: FileTree | None,
-    account: ExportReport,
+    report: ExportReport,
     used: _Pictures,
 ) -> Iterator[Face]:
     """The faces, with the sizes of their pictures where the format needs them and the pictures tell."""
     last: tuple[str, tuple[int, int] | None] = ("", None)
     for item in faces:
         if isinstance(item, Skipped):
-            account.skip(item)
+            report.skip(item)
             continue
         if item.image_size is None and "image_size" in fmt.needs and pictures is not None:
             if item.image != last[0]:
@@ -177,16 +183,16 @@ class _Pictures:
 
     def note(self, face: Face) -> None:
         """Remember the picture of a face."""
-        if self._images != "none":
+        if self._images != Images.NONE:
             self._wanted[self._fmt.picture_name(face)] = face.image
 
-    def bring(self, account: ExportReport) -> None:
+    def bring(self, report: ExportReport) -> None:
         """Copy or link all of them."""
-        if self._tree is None or self._images == "none":
+        if self._tree is None or self._images == Images.NONE:
             return
         for place, name in tqdm(sorted(self._wanted.items()), desc="pictures", unit="file", disable=None):
             if name not in self._tree:
-                account.missing += 1
+                report.missing += 1
                 continue
             if resolve("", place) != place:
                 raise InputError(
@@ -194,11 +200,11 @@ class _Pictures:
                 )
             path = self._root / place
             path.parent.mkdir(parents=True, exist_ok=True)
-            if self._images == "link":
+            if self._images == Images.LINK:
                 path.symlink_to(self._source(name))
             else:
                 path.write_bytes(self._tree.read(name))
-            account.pictures += 1
+            report.pictures += 1
 
     def _source(self, name: str) -> Path:
         assert self._tree is not None

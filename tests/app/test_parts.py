@@ -25,8 +25,8 @@ from flmd.app.settings import PageSettings
 from flmd.app.words import file_name, plain, sentence
 from flmd.cli import app as app_command
 from flmd.cli import flmd
+from flmd.conversion.opening import open_faces
 from flmd.core.images import ImageError
-from flmd.curation.face_source import open_faces
 from flmd.errors import ParamsError
 from flmd.face import Face, visibility_of
 from flmd.inference.picture import Picture

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import re
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from flmd.cli import flmd_data as command
-from flmd.curation.face_source import open_faces
+from flmd.conversion.opening import open_faces
 from flmd.face import Face
 from flmd.formats import get
 from flmd.schemes import IBUG68
@@ -130,6 +133,13 @@ def test_the_other_base_and_another_scheme(flmd_data, listed: Path, tmp_path: Pa
         (("--from", "wflw"), "not wflw"),
         (("--to", "coc"), "unknown format 'coc'; expected one of .*; did you mean 'coco'"),
         (("--to", "celeba"), "celeba holds celeba5, but the faces are ibug68; add --scheme celeba5"),
+        (("--split", "subjects"), "'--split'.* 'subjects' is not one of 'keep', .* 'subject'"),
+        (("--box", "points"), "'--box'.* 'points' is not one of 'annotated', 'landmarks', 'image'"),
+        (("--color", "gray"), "'--color'.* 'gray' is not one of 'rgb', 'grey'"),
+        (("--images", "move"), "'--images'.* 'move' is not one of 'embed', 'copy', 'link', 'none'"),
+        (("--crop-size", 7), "a crop of 7 pixels; expected 8 or more"),
+        (("--margin", 0), "a margin of 0; expected above 0"),
+        (("--val", 1), "val is a share of 1; expected 0 or more, below 1"),
     ],
 )
 def test_mistakes_are_one_line(flmd_data, listed: Path, tmp_path: Path, arguments, message: str) -> None:  # type: ignore[no-untyped-def]
@@ -142,9 +152,47 @@ def test_mistakes_are_one_line(flmd_data, listed: Path, tmp_path: Path, argument
 
 def test_a_store_is_split_by_its_own_command(flmd_data, listed: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     flmd_data("convert", listed, tmp_path / "a.h5", "--images", "none")
-    done = flmd_data("convert", tmp_path / "a.h5", tmp_path / "b.h5", "--split", "subject")
-    assert done.code == 2
-    assert "use flmd-data split" in done.err
+    for asked in (("--split", "subject"), ("--val", 0.2)):
+        for target in ("b.h5", "b.json"):
+            done = flmd_data("convert", tmp_path / "a.h5", tmp_path / target, *asked)
+            assert done.code == 2
+            assert "use flmd-data split" in done.err
+
+
+def test_a_store_is_cut_again_from_pictures_that_are_named(flmd_data, listed: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    flmd_data("convert", listed, tmp_path / "a.h5")
+    done = flmd_data(
+        "convert", tmp_path / "a.h5", tmp_path / "b.h5", "--pictures", listed.parent, "--crop-size", 32
+    )
+    assert (done.code, done.out) == (0, f"{tmp_path}/b.h5: 1 faces read, 1 kept\n")
+    with FaceStore(tmp_path / "b.h5") as store:
+        assert store.crop_size == 32
+
+
+def open_below(folder: Path) -> list[str]:
+    """The files below a folder that this process holds open."""
+    held = []
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the handle that lists them
+            held.append(str(link.readlink()))
+    return [name for name in held if name.startswith(f"{folder}/")]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="lists a process's open files")
+def test_every_file_is_closed_at_the_end(flmd_data, listed: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as packed:
+        packed.write(listed.parent / "p0_0.png", "p0_0.png")
+    (listed.parent / "p0_0.png").unlink()
+    with zipfile.ZipFile(tmp_path / "labels.zip", "w") as packed:
+        packed.write(listed, "labels.xml")
+    gc.disable()  # what is not closed stays open
+    try:
+        for target, arguments in (("a.h5", ()), ("b.json", ("--to", "coco", "--images", "copy"))):
+            options = ("--pictures", tmp_path / "pictures.zip", "--workers", 1, *arguments)
+            assert flmd_data("convert", tmp_path / "labels.zip", tmp_path / target, *options).code == 0
+            assert open_below(tmp_path) == []
+    finally:
+        gc.enable()
 
 
 def test_detect_names_the_format_and_why_the_others_do_not_fit(flmd_data, listed: Path) -> None:  # type: ignore[no-untyped-def]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from flmd import formats
-from flmd.curation.write_annotations import export, target_format
+from flmd.curation.write_annotations import target_format, write_faces
 from flmd.errors import InputError, ParamsError
 from flmd.face import Face, Skipped
 from flmd.schemes import IBUG68
@@ -48,7 +48,7 @@ def pictures(folder: Path, *names: str) -> Path:
 
 def test_what_is_lost_is_counted_and_written_down(tmp_path):
     faces: list[Face | Skipped] = [whole("a.jpg"), make_face("b.jpg"), Skipped("bad_box", "x:3", "no box")]
-    account = export(faces, DLIB, tmp_path / "x.xml", IBUG68, report=tmp_path / "loss.json")
+    account = write_faces(faces, DLIB, tmp_path / "x.xml", IBUG68, report=tmp_path / "loss.json")
     assert account.faces == 2
     # make_face: fractions, split "train", a subject that is not the picture's stem
     assert account.lost == {"sub-pixel": 1, "split": 1, "subject": 1}
@@ -59,12 +59,12 @@ def test_what_is_lost_is_counted_and_written_down(tmp_path):
 
 
 def test_strict_writes_only_what_loses_nothing(tmp_path):
-    export([whole("a.jpg")], DLIB, tmp_path / "x.xml", IBUG68, strict=True)
+    write_faces([whole("a.jpg")], DLIB, tmp_path / "x.xml", IBUG68, strict=True)
     with pytest.raises(InputError, match="lost: split of 1 faces, sub-pixel of 1 faces, subject of 1 faces"):
-        export([make_face("b.jpg")], DLIB, tmp_path / "y.xml", IBUG68, strict=True)
+        write_faces([make_face("b.jpg")], DLIB, tmp_path / "y.xml", IBUG68, strict=True)
     skipped = Skipped("bad_box", "", "")
     with pytest.raises(InputError, match=r"skipped: 1 faces \(bad_box\)"):
-        export([whole("b.jpg"), skipped], DLIB, tmp_path / "y.xml", IBUG68, strict=True)
+        write_faces([whole("b.jpg"), skipped], DLIB, tmp_path / "y.xml", IBUG68, strict=True)
     assert [p.name for p in tmp_path.iterdir()] == ["x.xml"]
 
 
@@ -76,7 +76,7 @@ def test_an_archive_reads_back_and_has_the_same_bytes_each_time(tmp_path, ending
         for name in ("one", "two"):
             (tmp_path / name).mkdir()
             target = tmp_path / name / f"set{ending}"
-            assert export(faces, DLIB, target, IBUG68, pictures=tree, images="copy").pictures == 2
+            assert write_faces(faces, DLIB, target, IBUG68, pictures=tree, images="copy").pictures == 2
     one, two = (tmp_path / name / f"set{ending}" for name in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
     assert [face.image for face in read(one)] == ["a.jpg", "b.jpg"]
@@ -89,9 +89,9 @@ def test_pictures_are_copied_or_linked_where_the_list_looks_for_them(tmp_path):
     source = pictures(tmp_path / "p", "in/a.jpg", "b.jpg")
     faces = [whole("in/a.jpg"), whole("b.jpg"), whole("gone.jpg")]
     with open_tree(source) as tree:
-        account = export(faces, DLIB, tmp_path / "c/x.xml", IBUG68, pictures=tree, images="copy")
+        account = write_faces(faces, DLIB, tmp_path / "c/x.xml", IBUG68, pictures=tree, images="copy")
         assert (account.pictures, account.missing) == (2, 1)
-        export(faces, DLIB, tmp_path / "l/x.xml", IBUG68, pictures=tree, images="link")
+        write_faces(faces, DLIB, tmp_path / "l/x.xml", IBUG68, pictures=tree, images="link")
     assert (tmp_path / "c/in/a.jpg").read_bytes() == (source / "in/a.jpg").read_bytes()
     assert (tmp_path / "l/in/a.jpg").is_symlink()
     assert (tmp_path / "l/in/a.jpg").resolve() == (source / "in/a.jpg").resolve()
@@ -100,7 +100,7 @@ def test_pictures_are_copied_or_linked_where_the_list_looks_for_them(tmp_path):
 
 def test_pictures_need_a_source_of_them(tmp_path):
     with pytest.raises(ParamsError, match="name the folder or archive of the pictures with --pictures"):
-        export([whole("a.jpg")], DLIB, tmp_path / "x.xml", IBUG68, images="copy")
+        write_faces([whole("a.jpg")], DLIB, tmp_path / "x.xml", IBUG68, images="copy")
 
 
 def test_a_picture_name_that_leaves_the_target_is_refused(tmp_path):
@@ -108,21 +108,21 @@ def test_a_picture_name_that_leaves_the_target_is_refused(tmp_path):
     with open_tree(inside) as tree:
         tree._index = {"../a.jpg": None}  # as no reader would name it
         with pytest.raises(InputError, match="would lie outside the target"):
-            export([whole("../a.jpg")], DLIB, tmp_path / "q/x.xml", IBUG68, pictures=tree, images="copy")
+            write_faces([whole("../a.jpg")], DLIB, tmp_path / "q/x.xml", IBUG68, pictures=tree, images="copy")
     assert list((tmp_path / "q").iterdir()) == []
 
 
 def test_overwriting_is_asked_for_and_leaves_nothing_of_the_old_folder(tmp_path):
     split = [make_face("a.jpg", split="train"), make_face("b.jpg", split="test")]
-    export(split, DLIB, tmp_path / "out", IBUG68)
+    write_faces(split, DLIB, tmp_path / "out", IBUG68)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["labels_test.xml", "labels_train.xml"]
     with pytest.raises(ParamsError, match="exists already; add --overwrite"):
-        export(split, DLIB, tmp_path / "out", IBUG68)
-    export([whole("c.jpg")], DLIB, tmp_path / "out", IBUG68, overwrite=True)
+        write_faces(split, DLIB, tmp_path / "out", IBUG68)
+    write_faces([whole("c.jpg")], DLIB, tmp_path / "out", IBUG68, overwrite=True)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["labels.xml"]
     with pytest.raises(ParamsError, match="is a folder"):
         (tmp_path / "f.xml").mkdir()
-        export([whole("c.jpg")], DLIB, tmp_path / "f.xml", IBUG68, overwrite=True)
+        write_faces([whole("c.jpg")], DLIB, tmp_path / "f.xml", IBUG68, overwrite=True)
 
 
 def test_a_failure_in_the_middle_leaves_the_old_output(tmp_path):
@@ -131,9 +131,9 @@ def test_a_failure_in_the_middle_leaves_the_old_output(tmp_path):
         raise OSError(errno.ENOSPC, "full")
 
     for target in (tmp_path / "x.xml", tmp_path / "folder", tmp_path / "set.zip"):
-        export([whole("old.jpg")], DLIB, target, IBUG68)
+        write_faces([whole("old.jpg")], DLIB, target, IBUG68)
         with pytest.raises(OSError, match="full"):
-            export(breaking(), DLIB, target, IBUG68, overwrite=True)
+            write_faces(breaking(), DLIB, target, IBUG68, overwrite=True)
         assert [face.image for face in read(target)] == ["old.jpg"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "set.zip", "x.xml"]
 
@@ -141,19 +141,19 @@ def test_a_failure_in_the_middle_leaves_the_old_output(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_export_leaves_the_old_output_and_the_next_cleans_up(tmp_path, number):
     target = tmp_path / "out"
-    export([whole("old.jpg")], DLIB, target, IBUG68)
+    write_faces([whole("old.jpg")], DLIB, target, IBUG68)
     code = f"""
         import signal
         import time
         from pathlib import Path
-        from tests.curation.test_write_annotations import DLIB, IBUG68, export, whole
+        from tests.curation.test_write_annotations import DLIB, IBUG68, write_faces, whole
         # What is started in the background of a script ignores it, and so do its children.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         def slow():
             yield whole("new.jpg")
             print("writing", flush=True)
             time.sleep(60)
-        export(slow(), DLIB, Path({str(target)!r}), IBUG68, overwrite=True)
+        write_faces(slow(), DLIB, Path({str(target)!r}), IBUG68, overwrite=True)
         """
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)],
@@ -167,7 +167,7 @@ def test_a_killed_export_leaves_the_old_output_and_the_next_cleans_up(tmp_path, 
         process.wait(20)
     assert [face.image for face in read(target)] == ["old.jpg"]
     time.sleep(0.01)
-    export([whole("new.jpg")], DLIB, target, IBUG68, overwrite=True)
+    write_faces([whole("new.jpg")], DLIB, target, IBUG68, overwrite=True)
     assert [face.image for face in read(target)] == ["new.jpg"]
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
@@ -175,20 +175,20 @@ def test_a_killed_export_leaves_the_old_output_and_the_next_cleans_up(tmp_path, 
 def test_an_address_gets_the_files_whole(tmp_path):
     memory = fsspec.filesystem("memory")
     memory.store.clear()
-    export([whole("a.jpg")], DLIB, "memory://bucket/set/x.xml", IBUG68, scratch=tmp_path)
+    write_faces([whole("a.jpg")], DLIB, "memory://bucket/set/x.xml", IBUG68, scratch=tmp_path)
     assert list(memory.store) == ["/bucket/set/x.xml"]
     split = [make_face("a.jpg", split="train"), make_face("b.jpg", split="test")]
-    export(split, DLIB, "memory://bucket/lists", IBUG68, scratch=tmp_path)
+    write_faces(split, DLIB, "memory://bucket/lists", IBUG68, scratch=tmp_path)
     assert len(read("memory://bucket/lists")) == 2
     with pytest.raises(ParamsError, match="exists already"):
-        export(split, DLIB, "memory://bucket/lists", IBUG68, scratch=tmp_path)
+        write_faces(split, DLIB, "memory://bucket/lists", IBUG68, scratch=tmp_path)
     assert list(tmp_path.iterdir()) == []
     memory.store.clear()
 
 
 def test_no_face_is_an_error_and_no_file(tmp_path):
     with pytest.raises(InputError, match=r"no face could be written; skipped: 1 faces \(bad_box\)"):
-        export([Skipped("bad_box", "", "")], DLIB, tmp_path / "x.xml", IBUG68)
+        write_faces([Skipped("bad_box", "", "")], DLIB, tmp_path / "x.xml", IBUG68)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from flmd import formats
-from flmd.curation.face_source import open_faces
-from flmd.curation.write_annotations import export
+from flmd.conversion.opening import open_faces
+from flmd.curation.write_annotations import write_faces
 from flmd.errors import ParamsError
 from flmd.face import Face
 from flmd.schemes import get_scheme
@@ -41,7 +41,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             for face in faces:
                 face.landmarks = np.round(face.landmarks)
             target = base / "out" / name
-            account = export(
+            account = write_faces(
                 faces,
                 formats.get(name),
                 target,
@@ -82,7 +82,7 @@ def test_to_every_other(sources: dict[str, Path], tmp_path: Path, one: str) -> N
         target = tmp_path / other
         with open_faces(sources[one], scheme=wanted) as found:
             expected = [item for item in found if isinstance(item, Face)]
-            account = export(found, fmt, target, found.scheme, pictures=found.pictures, images="copy")
+            account = write_faces(found, fmt, target, found.scheme, pictures=found.pictures, images="copy")
         assert account.missing == 0 or one == "cofw68", other
         back = read(target)
         assert len(back) == account.faces == len(expected) == 3, other

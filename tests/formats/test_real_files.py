@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from flmd.cli.convert import detect_command
-from flmd.curation.face_source import open_faces
+from flmd.conversion.opening import open_faces
 from flmd.face import Face, Skipped
 from flmd.formats import get
 from flmd.schemes import IBUG68

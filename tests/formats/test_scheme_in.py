@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flmd import formats
-from flmd.curation.write_annotations import export
+from flmd.curation.write_annotations import write_faces
 from flmd.formats import Format
 from flmd.schemes import get_scheme
 from flmd.tree import FileTree, open_tree
@@ -35,7 +35,9 @@ def test_a_format_of_any_scheme_counts_the_points(
 ) -> None:
     fmt = formats.get(name)
     with open_tree(pictures) as tree:
-        export(drawn_faces(scheme), fmt, tmp_path / "out", get_scheme(scheme), pictures=tree, images="copy")
+        write_faces(
+            drawn_faces(scheme), fmt, tmp_path / "out", get_scheme(scheme), pictures=tree, images="copy"
+        )
     with open_tree(tmp_path / "out") as tree:
         assert fmt.scheme_in(tree, fmt.detect(tree).files) == scheme
 

@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 from flmd import formats
-from flmd.conversion.context_crops import CropSettings, crop_image
+from flmd.conversion.context_crops import crop_image
+from flmd.conversion.settings import CropSettings
 from flmd.core import images
 from flmd.errors import FlmdError, InputError
 from flmd.face import Face, Skipped
@@ -202,7 +203,7 @@ def test_each_process_and_thread_reads_the_same_frames(tmp_path):
         assert found == [expected] * 3
 
 
-CROP = CropSettings(size=16, margin=1.3, color="rgb", max_pixels=1e7, box="landmarks")
+CROP = CropSettings(size=16, margin=1.3)
 
 
 def test_frames_are_cropped_like_any_picture(tmp_path):
@@ -210,7 +211,7 @@ def test_frames_are_cropped_like_any_picture(tmp_path):
     with open_tree(tmp_path) as tree:
         pictures = VW.pictures(tree)
         faces = list(VW.read(tree, FOUR, VW.detect(tree).files))
-        one, two, three = [crop_image(pictures, CROP, [face])[0] for face in faces]
+        one, two, three = [crop_image(pictures, CROP, "landmarks", [face])[0] for face in faces]
     assert one.face.image_size == SIZE
     assert two.pixels.shape == (3, 16, 16)
     assert three.reason == "image_unreadable"

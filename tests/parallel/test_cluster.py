@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from flmd.augmentation import build
-from flmd.conversion import converter
+from flmd.conversion import crop_pass
 from flmd.core.params import AugmentParams
 from flmd.errors import FlmdError, InputError
 from flmd.parallel import dask_cluster, pool
@@ -196,7 +196,7 @@ def killed(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
                 addresses.extend(kill_a_busy_worker(cluster))
             yield result
 
-    monkeypatch.setattr(converter, "in_order", in_order)
+    monkeypatch.setattr(crop_pass, "in_order", in_order)
     monkeypatch.setattr(build, "in_order", in_order)
     monkeypatch.setattr(build, "CROPS_A_TASK", 8)
     return addresses

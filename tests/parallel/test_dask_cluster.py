@@ -13,8 +13,8 @@ import pytest
 from flmd.augmentation import build
 from flmd.augmentation.augmenter import Augmenter
 from flmd.cli import flmd_data as command
-from flmd.conversion import converter
-from flmd.conversion.context_crops import CropSettings
+from flmd.conversion import crop_pass
+from flmd.conversion.settings import CropSettings
 from flmd.core.params import AugmentParams
 from flmd.errors import FlmdError, ParamsError, StoreError
 from flmd.formats import get
@@ -102,7 +102,8 @@ def test_a_worker_that_does_not_see_the_pictures_does_not_start(tmp_path: Path) 
     for name in ("a.png", "b.png", "c.png"):
         write_picture(tmp_path / name, np.zeros((20, 20, 3), np.uint8))
     with open_tree(tmp_path) as tree:
-        work = converter._Work(tree, CropSettings(8, 2, "grey", 1e6, "image"), None, converter._sample(tree))
+        sample = crop_pass.sample_of(tree)
+        work = crop_pass.CropWork(tree, CropSettings(8, 2, "grey"), "image", None, sample)
         opened(work)
         (tmp_path / "c.png").write_bytes(b"other")
         with pytest.raises(FlmdError, match=r"cannot start: .*c\.png: 5 bytes; expected \d+; every machine"):

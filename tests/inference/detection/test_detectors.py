@@ -79,7 +79,7 @@ def test_haar_finds_no_face_where_there_is_none() -> None:
 
 def test_haar_boxes_lie_as_annotated_ones(shared_data: Path) -> None:
     """Each training face of one of dlib's pictures that is found, is found where it was annotated."""
-    from flmd.curation.face_source import open_faces
+    from flmd.conversion.opening import open_faces
 
     folder = shared_data / "dlib_faces"
     with open_faces(folder / "training_with_face_landmarks.xml") as source:

@@ -144,7 +144,7 @@ def test_crops_are_those_of_training(tmp_path: Path, color: str, side: int) -> N
 
 
 def test_crops_of_real_faces_are_those_of_training(shared_data: Path, tmp_path: Path) -> None:
-    from flmd.curation.face_source import open_faces
+    from flmd.conversion.opening import open_faces
 
     folder = shared_data / "dlib_faces"
     with open_faces(folder / "testing_with_face_landmarks.xml") as source:

@@ -13,7 +13,7 @@ from typer import Typer
 
 from flmd.cli.common import main_for
 from flmd.cli.predict import camera_command, predict_command
-from flmd.curation.face_source import open_faces
+from flmd.conversion.opening import open_faces
 from flmd.face import Face
 from flmd.inference.landmarker import load
 from flmd.inference.picture import EXIF_ORIENTATION

@@ -1,19 +1,16 @@
-"""Faces from anywhere: a store, a folder, a file, an archive or an address, in any known format."""
+"""Opening a source of faces: a store, a folder, a file, an archive or an address, in any known format."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from flmd import formats
+from flmd.conversion.face_source import AnnotatedFaces, FaceChanges, StoredFaces
 from flmd.errors import InputError, ParamsError
-from flmd.face import Face, Skipped
 from flmd.formats import Certainty, Detection, Format
 from flmd.schemes import Scheme, get_scheme
 from flmd.schemes.mapping import SchemeMapping, mapping
@@ -22,82 +19,6 @@ from flmd.tree import DEFAULT_LIMITS, FileTree, Limits, is_address, is_remote_fi
 from flmd.tree.remote import fetch_to
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
-
-
-@dataclass(frozen=True)
-class FaceChanges:
-    """What happens to every face on its way out of its source.
-
-    Attributes
-    ----------
-    mapping : to another landmark scheme, or None.
-    shift : pixels added to every coordinate, where the source counts from another base than its format.
-    subject_from : expression searched in the picture's name; its first group, or all it matches, becomes
-        the subject. A picture in which it is not found is skipped ("subject_not_found").
-    """
-
-    mapping: SchemeMapping | None = None
-    shift: float = 0.0
-    subject_from: re.Pattern[str] | None = None
-
-    def __call__(self, face: Face) -> Face | Skipped:
-        """The changed face."""
-        if self.shift:
-            box = None if face.box is None else face.box.copy()
-            if box is not None:
-                box[:2] = (box[:2].astype(np.float64) + self.shift).astype(np.float32)
-            points = (face.landmarks.astype(np.float64) + self.shift).astype(np.float32)
-            face = replace(face, landmarks=points, box=box)
-        if self.mapping is not None:
-            face = self.mapping.face(face)
-        if self.subject_from is not None:
-            found = self.subject_from.search(face.image)
-            if found is None:
-                what = f"{self.subject_from.pattern!r} is not found in {face.image!r}"
-                return Skipped("subject_not_found", face.where, what)
-            face = replace(face, subject=next((g for g in found.groups() if g), found[0]))
-        return face
-
-
-@dataclass
-class FaceSource:
-    """An opened source; iterate it, as often as wanted, for faces and what was skipped.
-
-    Attributes
-    ----------
-    origin : how messages name it.
-    scheme : of the faces that come out.
-    kind : name of the format, or "store".
-    format, detection : how it is read; None for a store.
-    tree : the files, None for a store. pictures : the tree in which ``Face.image`` is a name, or None.
-    store : the store, or None.
-    """
-
-    origin: str
-    scheme: Scheme
-    kind: str
-    changes: FaceChanges
-    pictures: FileTree | None = None
-    format: Format | None = None
-    detection: Detection | None = None
-    tree: FileTree | None = None
-    store: FaceStore | None = None
-    _read_scheme: Scheme | None = field(default=None, repr=False)
-
-    def __iter__(self) -> Iterator[Face | Skipped]:
-        plain = self.changes == FaceChanges()
-        for item in self._faces():
-            yield item if plain or isinstance(item, Skipped) else self.changes(item)
-
-    def _faces(self) -> Iterator[Face | Skipped]:
-        if self.store is not None:
-            yield from self.store.faces()
-        else:
-            assert self.format is not None
-            assert self.tree is not None
-            assert self.detection is not None
-            assert self._read_scheme is not None
-            yield from self.format.read(self.tree, self._read_scheme, self.detection.files)
 
 
 @contextmanager
@@ -109,9 +30,10 @@ def open_faces(
     base: float | None = None,
     subject_from: str | None = None,
     partial: bool = False,
+    pictures: Path | str | None = None,
     scratch: Path | None = None,
     limits: Limits = DEFAULT_LIMITS,
-) -> Iterator[FaceSource]:
+) -> Iterator[AnnotatedFaces | StoredFaces]:
     """Open a source of faces.
 
     Parameters
@@ -122,8 +44,9 @@ def open_faces(
     scheme : of the faces wanted. Where the source does not say its scheme and has as many points, this
         says what they are; else they are mapped.
     base : what the source counts pixels from, when not what its format says: 0, 0.5 or 1.
-    subject_from, partial : see :class:`FaceChanges`; ``partial`` lets points without a counterpart be
-        not labelled instead of an error.
+    subject_from : see :class:`~flmd.conversion.face_source.FaceChanges`.
+    partial : points without a counterpart in ``scheme`` are not labelled, instead of an error.
+    pictures : folder, archive or address of the pictures, when they do not lie with the annotations.
     scratch : folder for what must be unpacked.
 
     Raises
@@ -131,33 +54,30 @@ def open_faces(
     InputError : nothing there, no format or several fit. ParamsError : impossible options.
     """
     pattern = _pattern(subject_from)
-    with _store(source, scratch, limits) as path:
+    with ExitStack() as stack:
+        path = stack.enter_context(_store(source, scratch, limits))
+        held: FileTree | None = None
+        if pictures is not None:
+            held = stack.enter_context(open_tree(pictures, limits=limits, scratch=scratch))
         if path is not None:
             _only_for_annotations(from_, base)
-            with FaceStore(path) as store:
-                change = _mapping(store.scheme, scheme, partial)
-                changes = FaceChanges(change, 0.0, pattern)
-                target = change.target if change else store.scheme
-                yield FaceSource(str(source), target, "store", changes, store=store)
+            store = stack.enter_context(FaceStore(path))
+            change = _mapping(store.scheme, scheme, partial)
+            yield StoredFaces(str(source), store, FaceChanges(change, 0.0, pattern), held)
             return
-    with _open(source, scratch, limits) as (tree, only):
+        tree, only = stack.enter_context(_annotations(source, scratch, limits))
         fmt, detection = choose(tree, from_, only)
-        read = get_scheme(fmt.scheme or fmt.scheme_in(tree, detection.files))
-        if scheme is not None and fmt.scheme is None and get_scheme(scheme).count == read.count:
-            read = get_scheme(scheme)
-        change = _mapping(read, scheme, partial)
+        read_as = get_scheme(fmt.scheme or fmt.scheme_in(tree, detection.files))
+        if scheme is not None and fmt.scheme is None and get_scheme(scheme).count == read_as.count:
+            read_as = get_scheme(scheme)
+        change = _mapping(read_as, scheme, partial)
         shift = 0.0 if base is None else fmt.base - base
-        yield FaceSource(
-            tree.origin,
-            change.target if change else read,
-            fmt.name,
-            FaceChanges(change, shift, pattern),
-            fmt.pictures(tree),
-            fmt,
-            detection,
-            tree,
-            _read_scheme=read,
-        )
+        if held is None:
+            held = fmt.pictures(tree)
+            if held is not tree:
+                stack.enter_context(held)
+        changes = FaceChanges(change, shift, pattern)
+        yield AnnotatedFaces(str(source), tree, held, fmt, detection, read_as, changes)
 
 
 @contextmanager
@@ -216,7 +136,9 @@ def accepting(tree: FileTree, only: str) -> dict[str, Certainty]:
 
 
 @contextmanager
-def _open(source: Path | str, scratch: Path | None, limits: Limits) -> Iterator[tuple[FileTree, str | None]]:
+def _annotations(
+    source: Path | str, scratch: Path | None, limits: Limits
+) -> Iterator[tuple[FileTree, str | None]]:
     """The tree of a source, and the file in it that was named when it is one annotation file."""
     if is_address(source):
         address = str(source)
