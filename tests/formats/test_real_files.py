@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flmd.cli.convert import detect_command
+from flmd.cli.detect import detect_command
 from flmd.conversion.opening import open_faces
 from flmd.face import Face, Skipped
 from flmd.formats import get
