@@ -17,7 +17,7 @@ from flmd.conversion.context_crops import Cropped, crop_image
 from flmd.conversion.face_source import StoredFaces
 from flmd.conversion.settings import BoxPolicy, CropSettings
 from flmd.core import geometry
-from flmd.curation.audit.usual_shape import shape_residuals, usual_shape
+from flmd.curation.alignment import mean_shape, procrustes_distance, to_complex
 from flmd.errors import InputError, StoreError
 from flmd.evaluation import plots
 from flmd.face import Face, Skipped
@@ -27,7 +27,7 @@ from flmd.store.face_store import FaceStore
 from flmd.tree import FileTree
 
 BLOCK = 2048
-FITTED = 4096  # faces that the usual shape is made of
+FITTED = 4096  # faces that the mean shape is made of
 SIDE, MARGIN = 256, 2.4  # of crops made for the sheet: px, and over the box's longer side
 TRIED = 10  # times as many faces as wanted are tried when pictures are missing
 Numbers = Callable[[str, Any], NDArray[Any]]
@@ -39,7 +39,9 @@ def preview_command(
     count: Annotated[int, typer.Option(help="How many faces.", min=1, max=400)] = 24,
     seed: Annotated[int, typer.Option(help="Which faces.")] = 0,
     numbers: Annotated[bool, typer.Option(help="Write the index beside each point.")] = False,
-    worst: Annotated[bool, typer.Option(help="The least usual shapes, the least usual first.")] = False,
+    worst: Annotated[
+        bool, typer.Option(help="The least usual shapes first; their distance from the mean shape is 0 to 1.")
+    ] = False,
     from_: Annotated[str | None, typer.Option("--from", help="Format of PATH; found out by default.")] = None,
 ) -> None:
     """Draw a contact sheet of faces: boxes, points, the lines that join them; hidden points are hollow.
@@ -79,11 +81,11 @@ def draw_sheet(
     if not len(store):
         raise StoreError("holds no faces", where=str(store.path))
     crops = store.crops
-    order, residuals = _order(store.numbers, len(store), seed, worst)
+    order, far = _order(store.numbers, len(store), store.scheme, seed, worst)
     rows = order[: min(count, len(store))]
     rows = rows if worst else np.sort(rows)
     pixels = [np.asarray(crops[row]) for row in rows.tolist()]
-    titles = _titles(rows, store.texts("image", rows), residuals)
+    titles = _titles(rows, store.texts("image", rows), far)
     _draw(
         [p.transpose(1, 2, 0) if p.ndim == 3 else p for p in pixels],
         store.numbers("affine", rows),
@@ -131,8 +133,8 @@ def draw_annotations(
     ):
         for block in _blocks(faces, missed):
             spool.append(block)
-        order, residuals = _order(
-            lambda name, rows: spool.numeric[name].rows()[rows], len(spool), seed, worst
+        order, far = _order(
+            lambda name, rows: spool.numeric[name].rows()[rows], len(spool), scheme, seed, worst
         )
         made: dict[int, Cropped] = {}
         for row in order[: TRIED * count].tolist():
@@ -154,7 +156,7 @@ def draw_annotations(
         np.stack([item.face.box for item in chosen if item.face.box is not None]),
         np.stack([item.face.landmarks for item in chosen]),
         np.stack([item.face.visibility for item in chosen]),
-        _titles(np.array(rows), [item.face.image for item in chosen], residuals),
+        _titles(np.array(rows), [item.face.image for item in chosen], far),
         scheme,
         path,
         numbers,
@@ -182,31 +184,24 @@ def _cropped(pictures: FileTree, face: Face) -> list[Cropped | Skipped]:
 
 
 def _order(
-    numbers: Numbers, count: int, seed: int, worst: bool
+    numbers: Numbers, count: int, scheme: Scheme, seed: int, worst: bool
 ) -> tuple[NDArray[np.intp], NDArray[np.float64] | None]:
-    """Rows in the order in which they are wanted; with ``worst``, the residual of each row's shape, too."""
+    """Rows in the order in which they are wanted; with ``worst`` also how far each is from the mean shape."""
     if not worst:
         return np.random.default_rng(seed).permutation(count), None
     sample = np.unique(np.linspace(0, count - 1, min(FITTED, count)).astype(np.intp))
-    shape = usual_shape(numbers("landmarks", sample))
-    residuals = np.concatenate(
-        [
-            np.empty(0),
-            *(
-                shape_residuals(numbers("landmarks", slice(start, start + BLOCK)), shape)
-                for start in range(0, count, BLOCK)
-            ),
-        ]
-    )
-    order = np.argsort(-np.nan_to_num(residuals, nan=-1.0), kind="stable")
-    return order, residuals
+    mean = mean_shape(to_complex(numbers("landmarks", sample)), scheme)
+    blocks = (numbers("landmarks", slice(start, start + BLOCK)) for start in range(0, count, BLOCK))
+    distances = [procrustes_distance(to_complex(points), mean) for points in blocks]
+    far = np.concatenate([np.empty(0), *distances])
+    return np.argsort(-np.nan_to_num(far, nan=-1.0), kind="stable"), far
 
 
-def _titles(rows: NDArray[np.intp], images: list[str], residuals: NDArray[np.float64] | None) -> list[str]:
+def _titles(rows: NDArray[np.intp], images: list[str], far: NDArray[np.float64] | None) -> list[str]:
     titles = [f"{row}  {Path(name).name}" for row, name in zip(rows.tolist(), images, strict=True)]
-    if residuals is None:
+    if far is None:
         return titles
-    return [f"{title}  {residuals[row]:.2f}" for title, row in zip(titles, rows.tolist(), strict=True)]
+    return [f"{title}  {far[row]:.2f}" for title, row in zip(titles, rows.tolist(), strict=True)]
 
 
 def _draw(

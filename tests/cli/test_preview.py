@@ -13,7 +13,6 @@ import typer
 
 from flmd.cli.common import main_for
 from flmd.cli.preview import draw_annotations, draw_sheet, preview_command
-from flmd.curation.audit.usual_shape import shape_residuals, usual_shape
 from flmd.errors import InputError
 from flmd.evaluation import plots
 from flmd.face import Face, Skipped, visibility_of
@@ -50,43 +49,6 @@ def people(tmp_path: Path) -> list[Face]:
     faces[4].landmarks = np.random.default_rng(1).permutation(faces[4].landmarks)
     faces[9].landmarks = faces[9].landmarks[::-1].copy()
     return faces
-
-
-def test_the_same_shape_elsewhere_has_no_residual() -> None:
-    shape = np.array([[0, 0], [4, 0], [4, 3], [0, 5.0]])
-    turn = np.array([[0.6, -0.8], [0.8, 0.6]])
-    faces = np.stack([shape, 7 * shape @ turn.T + (30, -20), shape * (-1, 1)])
-    residuals = shape_residuals(faces, shape)
-    assert residuals[:2] == pytest.approx([0, 0], abs=1e-6)
-    assert residuals[2] > 0.1  # mirrored: no turn undoes that
-
-
-def test_residual_worked_out_by_hand() -> None:
-    # Centred, the shape is (-1, 0, 1) on the x axis and the face (-1, 0, 1) on x with y (1, -2, 1) / c.
-    # As complex numbers: <z, m> = 2, |z|^2 = 2 + 6 / c^2, |m|^2 = 2; with c^2 = 3: 4 / (4 * 2) = 1/2.
-    shape = np.array([[-1, 0], [0, 0], [1, 0.0]])
-    bent = np.array([[-1, 1], [0, -2], [1, 1.0]]) * (1, 3**-0.5)
-    assert shape_residuals(bent[None], shape)[0] == pytest.approx(0.5**0.5)
-
-
-def test_residual_of_points_that_are_not_labelled_or_all_one() -> None:
-    shape = np.array([[0, 0], [4, 0], [4, 3], [0, 5.0]])
-    faces = np.stack([shape + 9, shape, np.full((4, 2), 3.0)])
-    faces[0, 3] = faces[1, 2:] = np.nan
-    residuals = shape_residuals(faces, shape)
-    assert residuals[0] == pytest.approx(0, abs=1e-6)
-    assert np.isnan(residuals[1])
-    assert residuals[2] == 1
-
-
-def test_the_usual_shape_is_not_bent_by_a_few_wrong_faces(people: list[Face]) -> None:
-    points = np.stack([f.landmarks for f in people])
-    points[0, 60:] = np.nan
-    shape = usual_shape(points)
-    assert shape_residuals(MEAN_SHAPE[None, :, :2], shape)[0] < 0.1
-    residuals = shape_residuals(points, shape)
-    assert set(np.argsort(-residuals)[:2].tolist()) == {4, 9}
-    assert np.isnan(usual_shape(np.full((3, 5, 2), np.nan))).all()
 
 
 def titles_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:

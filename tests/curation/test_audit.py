@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from flmd.cli.audit import audit_command
 from flmd.core import geometry
-from flmd.curation.audit import Audit, audit, identities, search, shapes
+from flmd.curation.audit import Audit, audit, identities, search
 from flmd.curation.audit.descriptors import unit_vectors
 from flmd.curation.audit.identities import people_elsewhere
 from flmd.curation.audit.page import write_page
@@ -202,27 +202,6 @@ def test_wrong_landmarks_are_told_with_the_reason(faces: Faces) -> None:
     assert "collapsed" in found[3]
     assert "box does not match" in found[6]
     assert "68 points lie" in found[7]
-
-
-def test_schemes_without_flip_order_and_unlabelled_points_are_no_obstacle() -> None:
-    rng = np.random.default_rng(0)
-    base = rng.uniform(0, 100, (68, 2))
-    points = base + rng.normal(0, 1, (50, 68, 2))
-    points[0] = np.nan
-    points[1, 5:] = np.nan
-    points[2] = 7.0
-    aligned = shapes.align(points.astype(np.float32), replace(IBUG68, flip_order=None))
-    assert aligned.usable.tolist() == [False, True, False] + [True] * 47
-    assert np.nanmax(aligned.residual) < 0.1
-
-
-def test_alignment_takes_out_turn_scale_and_shift() -> None:
-    rng = np.random.default_rng(1)
-    shape = rng.normal(size=68) + 1j * rng.normal(size=68)
-    turn, shift, residual = shapes.fit((3 - 2j) * shape[None] + (5 + 1j), shape)
-    assert turn[0] == pytest.approx(1 / (3 - 2j))
-    assert shift[0] == pytest.approx(-(5 + 1j) / (3 - 2j))
-    assert residual[0] == pytest.approx(0, abs=1e-12)
 
 
 def test_search_finds_what_a_plain_double_loop_finds() -> None:

@@ -6,7 +6,8 @@ from collections import Counter
 
 import numpy as np
 
-from flmd.curation.audit import identities, outliers, pairs, shapes
+from flmd.curation.alignment import align
+from flmd.curation.audit import identities, outliers, pairs
 from flmd.curation.audit.descriptors import views_of
 from flmd.curation.audit.findings import Audit, Conflict, Outlier, Pair, Shared
 from flmd.curation.audit.search import MOST_EACH
@@ -33,7 +34,7 @@ def audit(store: FaceStore) -> Audit:
     landmarks, boxes = store.numbers("landmarks"), store.numbers("box")
     visibility = store.numbers("visibility")
     landmarks[visibility == 0] = np.nan
-    aligned = shapes.align(landmarks, store.scheme)
+    aligned = align(landmarks, store.scheme)
     found.pairs = pairs.exact_pairs(aligned, texts, store.scheme)
     if store.has_crops:
         similar, cut = pairs.similar_pairs(views_of(store, aligned), aligned, texts, store.scheme)

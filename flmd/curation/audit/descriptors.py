@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from flmd.core import geometry
-from flmd.curation.audit.shapes import Aligned
+from flmd.curation.alignment import Aligned
 from flmd.store.face_store import FaceStore
 
 SIDE = 32  # px of the small picture

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.curation.alignment import Aligned, fit, mirrored
 from flmd.curation.audit.findings import Outlier
-from flmd.curation.audit.shapes import Aligned, fit, mirrored
 from flmd.schemes import Scheme
 
 ENOUGH = 30  # faces to learn from; fewer have no usual shape

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.curation.alignment import Aligned, mirrored, shape_distance
 from flmd.curation.audit.descriptors import View, to_vectors
 from flmd.curation.audit.findings import Conflict, Pair
 from flmd.curation.audit.identities import names_agree
 from flmd.curation.audit.search import alike, closeness
-from flmd.curation.audit.shapes import Aligned, mirrored, shape_distance
 from flmd.schemes import Scheme
 
 CANDIDATE = 0.88  # inner product of 16 x 16 pictures

@@ -62,20 +62,35 @@ def fit(points: Complex, mean: Complex) -> tuple[Complex, Complex, NDArray[np.fl
     """
     known = np.isfinite(points) & np.isfinite(mean)
     count = known.sum(axis=1)
-    safe = np.maximum(count, 1)
-    z = np.where(known, points, 0)
-    m = np.where(known, mean, 0)
-    from_, to = z.sum(axis=1) / safe, m.sum(axis=1) / safe
-    z = np.where(known, z - from_[:, None], 0)
-    m = np.where(known, m - to[:, None], 0)
+    z, from_ = _centred(points, known)
+    m, to = _centred(mean, known)
     power = (np.abs(z) ** 2).sum(axis=1)
     # A spread below a thousandth of a pixel is one place.
-    good = (count >= FEWEST_POINTS) & (power > 1e-6 * safe)
+    good = (count >= FEWEST_POINTS) & (power > 1e-6 * count)
     with np.errstate(divide="ignore", invalid="ignore"):
         turn = np.where(good, (np.conj(z) * m).sum(axis=1) / power, np.nan)
         left = np.where(known, turn[:, None] * z - m, 0)
-        residual = np.sqrt((np.abs(left) ** 2).sum(axis=1) / safe)
+        residual = np.sqrt((np.abs(left) ** 2).sum(axis=1) / count)
     return turn, to - turn * from_, np.where(good, residual, np.nan)
+
+
+def procrustes_distance(points: Complex, mean: Complex) -> NDArray[np.float64]:
+    """How far each face is from ``mean`` after the best shift, scale and turn, whatever the size of ``mean``.
+
+    Returns
+    -------
+    (N,) float64 in 0 ... 1, the full Procrustes distance over the points that both have (Dryden and Mardia,
+    *Statistical Shape Analysis*, 1998): 0 for the same shape, near 1 for a jumble. A mirrored face is
+    another shape. NaN with fewer than three points; 1 where all points are one.
+    """
+    known = np.isfinite(points) & np.isfinite(mean)
+    count = known.sum(axis=1)
+    m, _ = _centred(mean, known)
+    residual = fit(points, mean)[2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = residual / np.sqrt((np.abs(m) ** 2).sum(axis=1) / count)
+    distance = np.where(np.isfinite(distance), np.minimum(distance, 1), 1)
+    return np.where(count >= FEWEST_POINTS, distance, np.nan)
 
 
 def mean_shape(points: Complex, scheme: Scheme) -> Complex:
@@ -114,6 +129,13 @@ def shape_distance(a: Complex, b: Complex) -> NDArray[np.float64]:
     known = np.isfinite(squared)
     total = np.where(known, squared, 0).sum(axis=1)
     return np.asarray(np.where(known.any(axis=1), np.sqrt(total / np.maximum(known.sum(axis=1), 1)), np.nan))
+
+
+def _centred(points: Complex, known: NDArray[np.bool_]) -> tuple[Complex, Complex]:
+    """(N, K) points about the centre of the known ones, 0 for the others; the (N,) centres."""
+    z = np.where(known, points, 0)
+    centre = z.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return np.where(known, z - centre[:, None], 0), centre
 
 
 def _settled(mean: Complex, scheme: Scheme) -> Complex:
