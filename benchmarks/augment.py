@@ -37,14 +37,14 @@ def albumentations(source: str, target: str, limits: dict[str, Any]) -> Timed:
         points = (
             np.einsum("nij,nkj->nki", affine[:, :, :2], store.numbers("landmarks")) + affine[:, None, :, 2]
         )
-        margin, color = store.margin, store.color
+        context = store.crop_spec
     each = limits["variants"]
-    peer = Peer(limits, crops.shape[-1], margin, color)
+    peer = Peer(limits, context)
     timer = Timer()
     made_points = np.empty((len(crops) * each, points.shape[1], 2), np.float32)
     with Path(target).open("wb") as out:
         for row, crop in enumerate(crops):
-            picture = crop if color == "grey" else np.ascontiguousarray(crop.transpose(1, 2, 0))
+            picture = crop if context.color == "grey" else np.ascontiguousarray(crop.transpose(1, 2, 0))
             for version in range(row * each, (row + 1) * each):
                 image, made_points[version] = peer(picture, points[row], version == row * each)
                 out.write(image.data)

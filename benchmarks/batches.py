@@ -64,7 +64,7 @@ def _peer_dataset(source: str, limits: dict[str, Any], floats: bool):  # type: i
                     np.einsum("nij,nkj->nki", affine[:, :, :2], store.numbers("landmarks"))
                     + affine[:, None, :, 2]
                 )
-                self.peer = Peer(limits, self.crops.shape[-1], store.margin, store.color, floats=floats)
+                self.peer = Peer(limits, store.crop_spec, floats=floats)
 
         def __len__(self) -> int:
             return len(self.crops)
@@ -122,10 +122,10 @@ def litdata(source: str, chunks: str, limits: dict[str, Any]) -> Timed:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     with FaceStore(source) as store:
-        size, margin, color = store.crop_size, store.margin, store.color
+        context = store.crop_spec
 
     class Faces(StreamingDataset):
-        peer = Peer(limits, size, margin, color)
+        peer = Peer(limits, context)
 
         def __getitem__(self, index):  # type: ignore[no-untyped-def]
             row = super().__getitem__(index)

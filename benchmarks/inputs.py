@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.timer import Timed, Timer
 from flmd.core import geometry
+from flmd.core.crop_spec import CropSpec
 from flmd.schemes import IBUG68
 from flmd.store import face_store as store
 
@@ -81,7 +82,7 @@ def face_store(path: Path, count: int, color: str, size: int, margin: float = 2.
     rng = np.random.default_rng(2)
     source = texture(1024, 1024, rng)
     widths = dict.fromkeys(store.TEXTS, 32)
-    with store.building(path, count, widths, IBUG68, (size, margin, color), {}) as builder:
+    with store.building(path, count, widths, IBUG68, CropSpec(size, margin, color), {}) as builder:
         for start in range(0, count, 256):
             n = min(256, count - start)
             box = np.tile(np.array([100, 100, 200, 200], np.float32), (n, 1))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core.crop_spec import CropSpec
 from flmd.schemes import IBUG68
 
 
@@ -17,15 +18,13 @@ class Peer:
     CenterCrop cuts to the network's size; the points' flip order is put right afterwards.
     """
 
-    def __init__(
-        self, limits: dict[str, Any], crop_size: int, margin: float, color: str, floats: bool = False
-    ) -> None:
+    def __init__(self, limits: dict[str, Any], context: CropSpec, floats: bool = False) -> None:
         import albumentations as A  # noqa: N812
 
         size = limits["input_size"]
-        zoom = size / (crop_size * limits["padding"] / margin)
+        zoom = size / (context.size * limits["padding"] / context.margin)
         low, high = zoom * (1 - limits["scale"]), zoom * (1 + limits["scale"])
-        shift = limits["shift"] * size / crop_size
+        shift = limits["shift"] * size / context.size
         crop = A.CenterCrop(size, size)
         factors = [
             (1 - limits.get(name, 0), 1 + limits.get(name, 0))
@@ -43,7 +42,8 @@ class Peer:
             A.HorizontalFlip(p=limits["flip"]),
             A.ColorJitter(*factors, (-hue, hue), p=1),
         ]
-        last = [A.ToGray(num_output_channels=1, p=1)] if (color, limits["color"]) == ("rgb", "grey") else []
+        turns_grey = (context.color, limits["color"]) == ("rgb", "grey")
+        last = [A.ToGray(num_output_channels=1, p=1)] if turns_grey else []
         if floats:
             last += [A.Normalize(mean=0.5, std=0.5), A.ToTensorV2()]
         keypoints = A.KeypointParams("xy", remove_invisible=False)

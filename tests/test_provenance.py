@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from flmd.cli import flmd, flmd_data
 from flmd.core import provenance
+from flmd.core.crop_spec import CropSpec
 from flmd.core.params import EvaluateParams
 from flmd.errors import InputError
 from flmd.experiments.records import find_record, parse_record
@@ -74,8 +75,9 @@ def write_store(path: Path, record: dict[str, Any]) -> None:
 
 
 def write_model(path: Path, record: dict[str, Any]) -> None:
-    crop = {"padding": 1.3, "crop": 1.0, "color": "grey", "input_size": 32}
-    info = ModelInfo("xception", {}, 5, 1, "square", Normalisation(32), crop, made_from=record)
+    info = ModelInfo(
+        "xception", {}, 5, 1, "square", Normalisation(32), CropSpec(32, 1.3, "grey"), made_from=record
+    )
     checkpoint.save_model(path, {"w": torch.zeros(1)}, info)
 
 

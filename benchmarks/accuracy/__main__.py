@@ -185,7 +185,7 @@ def _measure_model(chosen: argparse.Namespace, path: Path, took: dict[str, Any])
         faces = len(_rows(store, ["train"], None, training.get("datasets", [])))
         ran = f"{info.network} at {info.normalisation.input_size} px; {faces} faces"
         if training:
-            each = training["epoch_faces"] or faces * info.crop["variants"]
+            each = training["epoch_faces"] or faces * info.crop.augmentation["variants"]
             ran += f", {training['epochs']} epochs of {each:,} crops, batch {training['batch']}"
         ran += f"; the model of epoch {info.epoch}"
         _finish(

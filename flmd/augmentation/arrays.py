@@ -27,6 +27,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core.crop_spec import CropSpec
 from flmd.errors import StoreError
 from flmd.schemes import get_scheme
 from flmd.store import h5file
@@ -62,7 +63,7 @@ class TrainingArrays:
 
     Attributes
     ----------
-    path : the file. scheme : of its points. crop : the settings that made the crops. made_from.
+    path : the file. scheme : of its points. crop : how faces were cut out. made_from.
 
     Raises
     ------
@@ -75,10 +76,10 @@ class TrainingArrays:
         try:
             attrs = self._file.attrs
             self.scheme = get_scheme(str(attrs["scheme"]))
-            self.crop: dict[str, Any] = json.loads(attrs["crop"])
+            self.crop = CropSpec.from_dict(json.loads(attrs["crop"]))
             self.made_from: dict[str, Any] = json.loads(h5file.text_of(self._file, "made_from"))
             self._groups = {split: self._open(split) for split in SPLITS}
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             self.close()
             raise StoreError(f"incomplete: {error}", where=str(self.path), hint="run augment again") from None
         except BaseException:

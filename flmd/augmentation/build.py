@@ -21,6 +21,7 @@ from tqdm import tqdm
 from flmd.augmentation.arrays import COLUMNS, FORMAT, SPLITS, VERSION
 from flmd.augmentation.augmenter import Augmented, Augmenter
 from flmd.augmentation.counter_rng import face_keys
+from flmd.core.crop_spec import ROUNDING, CropSpec
 from flmd.core.params import AugmentParams
 from flmd.errors import ParamsError, StoreError
 from flmd.parallel import shards
@@ -62,17 +63,14 @@ def augmenter_for(store: FaceStore, config: AugmentParams, seed: int) -> Augment
         albumentations has no such transform.
     StoreError : a store without crops.
     """
-    if store.margin is None or store.color is None:
-        raise StoreError(
-            "holds annotations only, no crops", where=str(store.path), hint="convert with images"
-        )
-    if config.reach() > store.margin + 1e-9:
+    context = store.crop_spec
+    if config.reach() > context.margin + ROUNDING:
         raise ParamsError(
             f"the augmentation looks as far as {config.reach():.4g} times the box, the crops of {store.path} "
-            f"hold {store.margin:g}",
+            f"hold {context.margin:g}",
             hint="raise convert.margin and convert again, or tighten augment",
         )
-    augmenter = Augmenter(config, store.scheme, seed, store.color)
+    augmenter = Augmenter(config, store.scheme, seed, context.color)
     augmenter.transforms.check()
     return augmenter
 
@@ -98,6 +96,20 @@ def make_faces(
         np.asarray(variants),
         datasets=store.texts("dataset", rows),
     )
+
+
+def plain_faces(store: FaceStore, rows: NDArray[np.intp], crop: CropSpec) -> Augmented:
+    """The faces in ``rows`` of a store as a network looks at them: cut out by ``crop``, nothing changed.
+
+    Raises
+    ------
+    StoreError : a store without crops, or with crops that show less than the network looks at.
+    """
+    context = store.crop_spec
+    crop.check_inside(context, str(store.path))
+    settings = {k: v for k, v in crop.to_dict().items() if k in AugmentParams.model_fields}
+    config = AugmentParams.model_validate(settings)
+    return make_faces(store, rows, Augmenter(config, store.scheme, 0, context.color))
 
 
 def build(
@@ -132,7 +144,7 @@ def build(
     pixels = int(np.prod(augmenter.image_shape))
     need = sum(counts.values()) * (pixels + store.scheme.count * 9 + 60)
     with h5file.creating(target, need=need) as file:
-        crop = {"stored_margin": store.margin, **config.model_dump()}
+        crop = {"stored_margin": store.crop_spec.margin, **config.model_dump()}
         h5file.set_header(
             file, FORMAT, VERSION, scheme=store.scheme.name, crop=crop, seed=seed, made_from=made_from
         )

@@ -68,7 +68,8 @@ def inspect(store: Annotated[Path, typer.Argument(metavar="STORE")]) -> None:
     with FaceStore(store) as faces:
         typer.echo(f"{store}: {len(faces)} faces, scheme {faces.scheme.name} ({faces.scheme.count} points)")
         if faces.has_crops:
-            typer.echo(f"crops: {faces.crop_size} px, {faces.color}, {faces.margin:g} times the box")
+            crop = faces.crop_spec
+            typer.echo(f"crops: {crop.size} px, {crop.color}, {crop.margin:g} times the box")
         counted = zip(faces.texts("dataset"), faces.texts("split"), faces.texts("subset"), strict=True)
         for (dataset, split, subset), count in sorted(Counter(counted).items()):
             typer.echo(f"  {dataset or '-'}  {split or '-'}  {subset or '-'}  {count}")

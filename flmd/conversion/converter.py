@@ -146,7 +146,7 @@ class _Conversion:
                 ) as done:
                     self._crop(annotated, splits, done, report)
                     self._report(report, done)
-                    kept = None if crop is None else (crop.size, crop.margin, crop.color)
+                    kept = None if crop is None else crop.spec
                     face_store.write_spool(self.target, done, faces.scheme, kept, report.made_from)
         finally:
             h5file.remove(scratch)

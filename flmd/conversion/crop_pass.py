@@ -24,7 +24,6 @@ from flmd.parallel import shards
 from flmd.parallel.pool import in_order
 from flmd.parallel.shards import Shard, Shards
 from flmd.store.column_buffer import FaceSpool
-from flmd.store.face_store import crop_shape
 from flmd.tree import FileTree
 
 ROWS_A_BLOCK, FACES_A_TASK, IMAGES_A_TASK = 512, 64, 8
@@ -32,7 +31,7 @@ ROWS_A_BLOCK, FACES_A_TASK, IMAGES_A_TASK = 512, 64, 8
 
 def columns(settings: CropSettings) -> dict[str, tuple[tuple[int, ...], str]]:
     """What a cropped face has besides the columns of its annotation: name -> shape of a row, dtype."""
-    return {"affine": ((2, 3), "f8"), "crops": (crop_shape(settings.size, settings.color), "u1")}
+    return {"affine": ((2, 3), "f8"), "crops": (settings.spec.shape, "u1")}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from flmd.core.crop_spec import CropSpec
 from flmd.errors import ParamsError, did_you_mean
 
 SMALLEST_CROP = 8  # px; a smaller one cannot show a face
@@ -65,6 +66,11 @@ class CropSettings:
         if not 0 < self.margin < 100:
             raise ParamsError(f"a margin of {self.margin:g}", expected="above 0, below 100")
         object.__setattr__(self, "color", chosen(Color, self.color, "color"))
+
+    @property
+    def spec(self) -> CropSpec:
+        """The square itself, as the store keeps it."""
+        return CropSpec(self.size, self.margin, self.color)
 
 
 @dataclass(frozen=True)

@@ -122,9 +122,7 @@ def _copy(
     progress: Callable[[int], object],
 ) -> None:
     names = ["landmarks", "visibility", "box", "image_size"]
-    crop = None
-    if store.crop_size is not None and store.margin is not None and store.color is not None:
-        crop = (store.crop_size, store.margin, store.color)
+    crop = store.crop_spec if store.has_crops else None
     widths = {name: store.numbers(name, slice(0, 0)).dtype.itemsize for name in TEXTS}
     widths["split"] = max(len(side) for side in sides)
     with building(target, len(store), widths, store.scheme, crop, made_from) as builder:

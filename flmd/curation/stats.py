@@ -42,6 +42,7 @@ def store_stats(store: FaceStore) -> dict[str, Any]:
     subjects = _digests(_joined(store, "dataset", "subject"))
     named = np.array([bool(subject) for subject in _joined(store, "subject")], bool)
     columns["subject"] = np.where(named, subjects, np.uint64(0))
+    crop = store.crop_spec if store.has_crops else None
     codes, labels = _codes(_joined(store, "dataset", "split"))
     groups = [_group(columns, texts, np.ones(len(store), bool), ALL, ALL)]
     for label, code in sorted((label, code) for code, label in enumerate(labels)):
@@ -51,9 +52,9 @@ def store_stats(store: FaceStore) -> dict[str, Any]:
         "path": str(store.path),
         "scheme": store.scheme.name,
         "points": store.scheme.count,
-        "crop_size": store.crop_size,
-        "margin": store.margin,
-        "color": store.color,
+        "crop_size": crop and crop.size,
+        "margin": crop and crop.margin,
+        "color": crop and crop.color,
         "groups": groups,
     }
 

@@ -34,8 +34,7 @@ def copy_store(
     """
     old = faces.store
     crops = crops and old.has_crops
-    assert not crops or (old.crop_size is not None and old.margin is not None and old.color is not None)
-    crop = (old.crop_size, old.margin, old.color) if crops else None
+    crop = old.crop_spec if crops else None
     scratch = h5file.temporary_beside(target, "spool")
     spool = FaceSpool(scratch, faces.scheme.count, {}, ("image_sha256",))
     try:
@@ -54,7 +53,7 @@ def copy_store(
         used = {"scheme": faces.scheme.name, "crops": crops} if params is None else params
         made_from = faces.made_from(used, "flmd-data convert")
         widths = {name: spool.text[name].width for name in face_store.TEXTS}
-        with face_store.building(target, len(spool), widths, faces.scheme, crop, made_from) as builder:  # type: ignore[arg-type]
+        with face_store.building(target, len(spool), widths, faces.scheme, crop, made_from) as builder:
             for rows in old.blocks():
                 for name in ("landmarks", "visibility", "box", "image_size"):
                     builder.put(name, rows.start, spool.numeric[name].rows()[rows])

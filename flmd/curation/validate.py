@@ -322,8 +322,7 @@ def _check_affine(
     findings: Findings, store: FaceStore, rows: slice, boxes: NDArray[np.float32], where: Where
 ) -> None:
     """Every matrix can be inverted, and is the one that its box makes."""
-    assert store.margin is not None
-    assert store.crop_size is not None
+    crop = store.crop_spec
     affine = store.numbers("affine", rows)
     finite = np.isfinite(affine).all(axis=(1, 2))
     usable = finite & (np.abs(np.linalg.det(np.where(finite[:, None, None], affine, 1.0)[:, :, :2])) > 1e-12)
@@ -333,8 +332,8 @@ def _check_affine(
     if not good.any():
         return
     which = np.flatnonzero(good)
-    made = geometry.square_crop(boxes[which], store.margin, store.crop_size)
-    side = store.crop_size - 1.0
+    made = geometry.square_crop(boxes[which], crop.zoom, crop.size)
+    side = crop.size - 1.0
     corners = np.array([[0.0, 0], [side, 0], [0, side], [side, side]])
     there = geometry.apply(geometry.invert(made), np.repeat(corners[None], len(which), axis=0))
     off = np.abs(geometry.apply(affine[which], there) - corners).max(axis=(1, 2))

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from flmd.augmentation import build
-from flmd.augmentation.augmenter import Augmenter
 from flmd.core import geometry
-from flmd.core.params import AugmentParams, EvaluateParams
+from flmd.core.params import EvaluateParams
 from flmd.errors import ParamsError, StoreError
 from flmd.evaluation import measure, metrics, plots, report_files
 from flmd.evaluation.measure import Evaluation, TestFaces
@@ -86,20 +85,10 @@ def predict_rows(
     store: FaceStore, rows: NDArray[np.intp], model: Any, info: ModelInfo, device: str
 ) -> NDArray[np.float32]:
     """(N, K, 2) predicted points in image pixels, from plain crops cut as the model was trained."""
-    plain = AugmentParams.model_validate(
-        {k: v for k, v in info.crop.items() if k in AugmentParams.model_fields}
-    )
-    if store.margin is None or plain.padding * plain.crop > store.margin + 1e-9:
-        raise StoreError(
-            f"crops hold {store.margin} times the box, the model looks at {plain.padding * plain.crop:g}",
-            where=str(store.path),
-            hint="convert with a larger margin",
-        )
-    augmenter = Augmenter(plain, store.scheme, 0, str(store.color))
     points = []
     with tqdm(desc="predict", total=len(rows), unit="face", disable=None) as bar:
         for start in range(0, len(rows), BLOCK):
-            made = build.make_faces(store, rows[start : start + BLOCK], augmenter)
+            made = build.plain_faces(store, rows[start : start + BLOCK], info.crop)
             points.append(
                 measure.predict(
                     model,

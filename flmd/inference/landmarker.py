@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from flmd.core import geometry
-from flmd.errors import InputError, StoreError
+from flmd.core.crop_spec import CropSpec
+from flmd.errors import InputError
 from flmd.face import Face, visibility_of
 from flmd.inference import detection
 from flmd.inference.detection import Detector, Found
@@ -60,10 +61,7 @@ def load(path: Path | str, device: str = "auto") -> Landmarker:
         raise InputError("no such file", where=str(path), expected="a model: train one, or `dvc pull`")
     module, _, attribute = LOADERS.get(path.suffix.lower(), TORCH).partition(":")
     backend, info = getattr(importlib.import_module(module), attribute)(path, device)
-    try:
-        return Landmarker(backend, info)
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"its crop settings are incomplete ({error})", where=str(path)) from None
+    return Landmarker(backend, info)
 
 
 class Landmarker:
@@ -75,18 +73,13 @@ class Landmarker:
 
     Attributes
     ----------
-    scheme : of the points. input_size : S, pixels. zoom : side of the crop over the box's longer side.
+    scheme : of the points. crop : how faces are cut out for the network.
     """
 
     def __init__(self, backend: Backend, info: ModelInfo) -> None:
         self.backend, self.info = backend, info
         self.scheme: Scheme = get_scheme(info.scheme)
-        self.input_size = int(info.normalisation.input_size)
-        self.zoom = float(info.crop["padding"]) * float(info.crop["crop"])
-        self.color = str(info.crop["color"])
-        # Training makes the grey of a picture first where no change of colour comes between; so do we.
-        changes_color = any(float(info.crop.get(name, 0)) > 0 for name in ("saturation", "hue"))
-        self._grey_first = self.color == "grey" and not changes_color
+        self.crop: CropSpec = info.crop
 
     def predict(
         self, image: ImageLike, detector: str | Detector = "haar", *, exif: bool = True
@@ -165,8 +158,8 @@ class Landmarker:
         self, picture: Picture, boxes: NDArray[np.floating]
     ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """What the network sees of (N, 4) boxes: crops for the backend, (N, 2, 3) stored -> crop pixels."""
-        affine = crop_affines(picture, boxes, self.zoom, self.input_size)
-        crops = cut(picture, affine, self.input_size, self.color, grey_first=self._grey_first)
+        affine = crop_affines(picture, boxes, self.crop.zoom, self.crop.size)
+        crops = cut(picture, affine, self.crop.size, self.crop.color, grey_first=self.crop.grey_first)
         return crops, affine
 
 

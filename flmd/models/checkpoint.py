@@ -14,7 +14,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from flmd import models
+from flmd.core.crop_spec import CropSpec
 from flmd.errors import FlmdError, InputError, StoreError
 from flmd.models.normalisation import Normalisation
 
@@ -41,7 +42,7 @@ class ModelInfo:
     points, channels : K landmarks, C channels.
     scheme : name of the landmark scheme.
     normalisation : conventions of pixels and coordinates, with the input size.
-    crop : how a face is cut out for it: padding, crop, color, input_size.
+    crop : how a face is cut out for it.
     epoch : the epoch it was saved after, counted from 1.
     history : a row for each epoch up to then.
     made_from : digests and params of what made it.
@@ -53,7 +54,7 @@ class ModelInfo:
     channels: int
     scheme: str
     normalisation: Normalisation
-    crop: dict[str, Any]
+    crop: CropSpec
     epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     made_from: dict[str, Any] = field(default_factory=dict)
@@ -84,7 +85,8 @@ def save_model(path: Path, weights: Weights, info: ModelInfo) -> None:
     ------
     OSError : it cannot be written; nothing half-written stays under the name.
     """
-    text = json.dumps({**asdict(info), "normalisation": info.normalisation.to_dict()}, sort_keys=True)
+    nested = {"normalisation": info.normalisation.to_dict(), "crop": info.crop.to_dict()}
+    text = json.dumps({**vars(info), **nested}, sort_keys=True)
     _write(path, {"format": MODEL, "version": VERSION, "info": text, "weights": weights})
 
 
@@ -118,11 +120,10 @@ def read_info(path: Path | str) -> ModelInfo:
 def _info(path: Path, content: Mapping[str, Any]) -> ModelInfo:
     try:
         tree = json.loads(content["info"])
+        tree["normalisation"] = Normalisation.from_dict(tree["normalisation"])
+        tree["crop"] = CropSpec.from_dict(tree["crop"])
         known = {f.name for f in fields(ModelInfo)}
-        return ModelInfo(
-            **{k: v for k, v in tree.items() if k in known and k != "normalisation"},
-            normalisation=Normalisation.from_dict(tree["normalisation"]),
-        )
+        return ModelInfo(**{k: v for k, v in tree.items() if k in known})
     except FlmdError as error:
         raise StoreError(str(error), where=str(path)) from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.core import provenance
+from flmd.core.crop_spec import CropSpec
 from flmd.errors import StoreError
 from flmd.face import Face
 from flmd.schemes import Scheme, get_scheme
@@ -49,11 +50,6 @@ UNITS = {
     "box": "x, y, width, height, image pixels; covers pixels x ... x + width - 1",
     "image_size": "width, height, pixels",
 }
-
-
-def crop_shape(size: int, color: str) -> tuple[int, ...]:
-    """Shape of one crop in a store: (S, S) grey, (3, S, S) RGB."""
-    return (size, size) if color == "grey" else (3, size, size)
 
 
 class StoreBuilder:
@@ -84,7 +80,7 @@ class building:  # noqa: N801  (a context manager reads like a verb)
     ----------
     target : path of the store.
     count : N. widths : text column -> longest text in UTF-8 bytes.
-    scheme : of the landmarks. crop : None, or (size, margin, color) of the context crops.
+    scheme : of the landmarks. crop : of the context crops; None: without them.
     made_from : digests and params, kept as JSON.
     """
 
@@ -94,12 +90,12 @@ class building:  # noqa: N801  (a context manager reads like a verb)
         count: int,
         widths: Mapping[str, int],
         scheme: Scheme,
-        crop: tuple[int, float, str] | None,
+        crop: CropSpec | None,
         made_from: Mapping[str, Any],
     ) -> None:
         self._count, self._widths, self._scheme, self._crop = count, widths, scheme, crop
         self._made_from = made_from
-        pixels = int(np.prod(crop_shape(crop[0], crop[2]))) if crop else 0
+        pixels = int(np.prod(crop.shape)) if crop else 0
         row = pixels + 48 + scheme.count * 9 + 24 + sum(max(widths[t], 1) for t in TEXTS)
         self._creating = h5file.creating(target, need=count * row)
 
@@ -114,10 +110,10 @@ class building:  # noqa: N801  (a context manager reads like a verb)
             "image_size": ((2,), "i4"),
         }
         if self._crop:
-            size, margin, color = self._crop
-            file.attrs["crop_size"], file.attrs["margin"], file.attrs["color"] = size, margin, color
+            file.attrs["crop_size"], file.attrs["margin"] = self._crop.size, self._crop.margin
+            file.attrs["color"] = self._crop.color
             shapes["affine"] = ((2, 3), "f8")
-            shapes["crops"] = (crop_shape(size, color), "u1")
+            shapes["crops"] = (self._crop.shape, "u1")
         numeric = {
             name: h5file.add_dataset(file, name, (count, *shape), dtype, units=UNITS[name])
             for name, (shape, dtype) in shapes.items()
@@ -136,7 +132,7 @@ def write_spool(
     target: Path,
     spool: FaceSpool,
     scheme: Scheme,
-    crop: tuple[int, float, str] | None,
+    crop: CropSpec | None,
     made_from: Mapping[str, Any],
     progress: Callable[[int], object] = lambda n: None,
 ) -> None:
@@ -159,7 +155,7 @@ class FaceStore:
     Attributes
     ----------
     path : the file. scheme : of its landmarks. made_from : what it was made from.
-    crop_size, margin, color : of the context crops; None in a store without crops.
+    has_crops : whether it has context crops, or annotations alone.
 
     Raises
     ------
@@ -192,9 +188,7 @@ class FaceStore:
             self.made_from: dict[str, Any] = json.loads(h5file.text_of(self._file, "made_from", "{}"))
         except ValueError:
             raise StoreError("made_from is not JSON", where=str(self.path)) from None
-        self.crop_size = int(attrs["crop_size"]) if self.has_crops else None
-        self.margin = float(attrs["margin"]) if self.has_crops else None
-        self.color = str(attrs["color"]) if self.has_crops else None
+        self._crop = self._read_crop() if self.has_crops else None
         self._count = len(self._file["landmarks"])
         k = self.scheme.count
         expected: dict[str, tuple[int, ...]] = {
@@ -203,8 +197,8 @@ class FaceStore:
             "box": (4,),
             "image_size": (2,),
         }
-        if self.crop_size is not None and self.color is not None:
-            expected |= {"crops": crop_shape(self.crop_size, self.color), "affine": (2, 3)}
+        if self._crop is not None:
+            expected |= {"crops": self._crop.shape, "affine": (2, 3)}
         for name in names:
             want = (self._count, *expected.get(name, ()))
             if self._file[name].shape != want:
@@ -212,6 +206,17 @@ class FaceStore:
                     f"{name} has shape {self._file[name].shape}", where=str(self.path), expected=str(want)
                 )
             self._map(name)
+
+    def _read_crop(self) -> CropSpec:
+        attrs = self._file.attrs
+        try:
+            return CropSpec(int(attrs["crop_size"]), float(attrs["margin"]), str(attrs["color"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"does not say how its crops were made ({error})",
+                where=str(self.path),
+                hint="convert it again",
+            ) from None
 
     def _map(self, name: str) -> NDArray[Any]:
         if name not in self._maps:
@@ -224,11 +229,20 @@ class FaceStore:
     @property
     def crops(self) -> NDArray[np.uint8]:
         """(N, S, S) or (N, 3, S, S) uint8 memory map; StoreError in a store without crops."""
-        if not self.has_crops:
+        self._need_crops()
+        return self._map("crops")
+
+    @property
+    def crop_spec(self) -> CropSpec:
+        """How the context crops were cut out; StoreError in a store without crops."""
+        return self._need_crops()
+
+    def _need_crops(self) -> CropSpec:
+        if self._crop is None:
             raise StoreError(
                 "holds annotations only, no crops", where=str(self.path), hint="convert with images"
             )
-        return self._map("crops")
+        return self._crop
 
     def numbers(self, name: str, rows: slice | NDArray[np.intp] = slice(None)) -> NDArray[Any]:
         """Rows of "landmarks", "visibility", "box", "image_size" or "affine", copied to memory."""
@@ -291,22 +305,21 @@ def merge(
         raise StoreError("no stores to merge")
     first = stores[0]
     for other in stores[1:]:
-        for what in ("scheme", "crop_size", "margin", "color"):
-            a, b = getattr(first, what), getattr(other, what)
-            if a != b:
-                a, b = (a.name, b.name) if what == "scheme" else (a, b)
+        own = _kind(other)
+        for what, wanted in _kind(first).items():
+            if own[what] != wanted:
                 raise StoreError(
-                    f"{what} is {b!r} but {a!r} in {first.path}",
+                    f"{what} is {own[what]!r} but {wanted!r} in {first.path}",
                     where=str(other.path),
                     hint="convert both alike",
                 )
     widths = {name: max(s._file[name].dtype.itemsize for s in stores) for name in TEXTS}
-    crop = (first.crop_size, first.margin, first.color) if first.has_crops else None
+    crop = first.crop_spec if first.has_crops else None
     names = ["landmarks", "visibility", "box", "image_size", *(("affine", "crops") if crop else ())]
     if made_from is None:
         made_from = provenance.made_from({s.path: s.made_from for s in stores}, {}, stage="flmd-data merge")
     count = sum(map(len, stores))
-    with building(target, count, widths, first.scheme, crop, made_from) as builder:  # type: ignore[arg-type]
+    with building(target, count, widths, first.scheme, crop, made_from) as builder:
         start = 0
         for store in stores:
             for rows in store.blocks():
@@ -316,3 +329,14 @@ def merge(
                     builder.put_texts(name, start + rows.start, store.texts(name, rows))
                 progress(rows.stop - rows.start)
             start += len(store)
+
+
+def _kind(store: FaceStore) -> dict[str, object]:
+    """What stores must agree in to be joined."""
+    crop = store.crop_spec if store.has_crops else None
+    return {
+        "scheme": store.scheme.name,
+        "crop_size": crop and crop.size,
+        "margin": crop and crop.margin,
+        "color": crop and crop.color,
+    }

@@ -17,7 +17,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from flmd import models
 from flmd.core._version import __version__ as flmd_version
+from flmd.core.crop_spec import CropSpec
 from flmd.core.params import TrainParams
 from flmd.errors import FlmdError, InputError, ParamsError, StoreError
 from flmd.models import checkpoint
@@ -70,7 +71,7 @@ def fit(
     *,
     scheme: Scheme,
     seed: int,
-    crop: dict[str, Any],
+    crop: CropSpec,
     out: Path,
     resume_dir: Path | None = None,
     curves: Path | None = None,
@@ -85,7 +86,7 @@ def fit(
     settings : params.yaml's ``train`` section.
     scheme : K landmarks, kept by name in the models.
     seed : of weights, order and dropout; 0 to 2^32 - 1. Also seeds Python's and numpy's global generators.
-    crop : how faces were cut out (padding, crop, color, input_size), kept in the models.
+    crop : how faces were cut out, kept in the models.
     out : folder of the two models, see :mod:`flmd.models.checkpoint`.
     resume_dir : where the state after each epoch is kept, in a folder named after the settings, seed
         and data; removed when training ends well. None: a killed training starts over.
@@ -129,7 +130,7 @@ class _Run:
         settings: TrainParams,
         scheme: Scheme,
         seed: int,
-        crop: dict[str, Any],
+        crop: CropSpec,
         made_from: dict[str, Any],
         device: torch.device,
         processes: Processes,
@@ -318,8 +319,7 @@ class _Run:
     def _save(self, path: Path, weights: checkpoint.Weights, epoch: int) -> None:
         if not self.processes.first:
             return
-        fields = {**vars(self.info), "epoch": epoch, "history": self.history[:epoch]}
-        checkpoint.save_model(path, weights, checkpoint.ModelInfo(**fields))
+        checkpoint.save_model(path, weights, replace(self.info, epoch=epoch, history=self.history[:epoch]))
 
     def _state(self) -> dict[str, Any]:
         """All that :meth:`resume` needs. No generator states: each epoch seeds its own."""
@@ -366,7 +366,7 @@ def _line(row: Row, epochs: int, *, best: bool) -> str:
     return text + f"  lr {row['lr']:.2e}" + ("  best" if best else "")
 
 
-def _check_sizes(train: ArraySplit, val: ArraySplit, crop: dict[str, Any]) -> None:
+def _check_sizes(train: ArraySplit, val: ArraySplit, crop: CropSpec) -> None:
     if len(train.images) < 2:
         raise InputError(
             f"{len(train.images)} training face(s)",
@@ -379,8 +379,8 @@ def _check_sizes(train: ArraySplit, val: ArraySplit, crop: dict[str, Any]) -> No
             expected=f"{train.images.shape[1:]} as in training",
         )
     side = train.images.shape[-1]
-    if crop.get("input_size", side) != side:
-        raise InputError(f"images are {side} px", expected=f"augment.input_size, {crop['input_size']} px")
+    if crop.size != side:
+        raise InputError(f"images are {side} px", expected=f"augment.input_size, {crop.size} px")
 
 
 def _seen_by(loss: str, network: str, model: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -430,7 +430,7 @@ def _fingerprint(
     settings: TrainParams,
     scheme: Scheme,
     seed: int,
-    crop: dict[str, Any],
+    crop: CropSpec,
     made_from: dict[str, Any],
 ) -> str:
     """Names a training by all that decides its result, so that only the same one is ever gone on with."""
@@ -438,7 +438,7 @@ def _fingerprint(
         "settings": settings.model_dump(),
         "scheme": scheme.name,
         "seed": seed,
-        "crop": crop,
+        "crop": crop.to_dict(),
         "made_from": made_from,
         "versions": [flmd_version, torch.__version__],
         "shapes": [list(train.images.shape), list(val.images.shape)],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from flmd.core.params import AugmentParams
+from flmd.core.crop_spec import CropSpec
 from flmd.models.checkpoint import ModelInfo, save_model, weights_of
 from flmd.models.normalisation import Normalisation
 from flmd.schemes import CELEBA5
@@ -25,7 +25,7 @@ def make_model(path: Path, seed: int = 0) -> Path:
         channels=1,
         scheme=CELEBA5.name,
         normalisation=Normalisation(32),
-        crop=AugmentParams(input_size=32, color="grey", padding=1.3, variants=1).model_dump(),
+        crop=CropSpec(32, 1.3, "grey", augmentation={"variants": 1}),
     )
     network = info.build()
     last = network.head[-1]

@@ -62,7 +62,7 @@ def test_all_else_stays(path: Path, tmp_path: Path) -> None:
             assert old.crops.tobytes() == new.crops.tobytes()
             for name in set(TEXTS) - {"split"}:
                 assert old.texts(name) == new.texts(name)
-            assert (new.crop_size, new.margin, new.color) == (old.crop_size, old.margin, old.color)
+            assert new.crop_spec == old.crop_spec
 
 
 def test_same_seed_same_bytes_also_in_place_and_again(path: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from flmd import formats
 from flmd.augmentation import build
 from flmd.augmentation.augmenter import Augmented
 from flmd.core import params
+from flmd.core.crop_spec import CropSpec
 from flmd.experiments import recipes
 from flmd.face import Face
 from flmd.schemes import IBUG68
@@ -121,7 +122,7 @@ def train(faces: Arrays, settings: params.Params, out: Path, **changes: Any) -> 
         settings.train.model_copy(update=changes),
         scheme=IBUG68,
         seed=settings.seed,
-        crop={},
+        crop=CropSpec(settings.augment.input_size, settings.augment.padding, settings.augment.color),
         out=out,
         progress=False,
     )

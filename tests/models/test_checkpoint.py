@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from flmd.core.crop_spec import CropSpec
 from flmd.errors import FlmdError, InputError, StoreError
 from flmd.models import checkpoint
 from flmd.models.checkpoint import ModelInfo, load_model, load_resume, save_model, save_resume, weights_of
@@ -21,7 +22,7 @@ def info() -> ModelInfo:
         channels=1,
         scheme="square",
         normalisation=Normalisation(32, pixel_mean=0.25),
-        crop={"padding": 1.3, "crop": 1.0, "color": "grey", "input_size": 32},
+        crop=CropSpec(32, 1.3, "grey"),
         epoch=3,
         history=[{"epoch": 1, "train_loss": 0.1 + 0.2}],
         made_from={"arrays": "abc", "seed": 7},

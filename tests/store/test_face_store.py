@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flmd.core.crop_spec import CropSpec
 from flmd.errors import StoreError
 from flmd.face import Face
 from flmd.schemes import IBUG68
@@ -35,7 +36,7 @@ def write(target: Path, faces: list[Face], *, scratch: Path, size: int = 8, marg
         crops=rng.integers(0, 255, (len(faces), size, size)),
         image_sha256=["0" * 64] * len(faces),
     )
-    face_store.write_spool(target, made, IBUG68, (size, margin, "grey"), {"raw": "abc"})
+    face_store.write_spool(target, made, IBUG68, CropSpec(size, margin, "grey"), {"raw": "abc"})
     made.close()
 
 
@@ -147,6 +148,13 @@ def test_missing_and_misshapen_columns(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file["box"] = np.zeros((4, 4), "f4")
     with pytest.raises(StoreError, match=r"box has shape \(4, 4\); expected \(5, 4\)"):
+        face_store.FaceStore(path)
+
+
+def test_a_store_that_does_not_say_how_its_crops_were_made(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file.attrs["margin"]
+    with pytest.raises(StoreError, match="does not say how its crops were made .*convert it again"):
         face_store.FaceStore(path)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from flmd import models
+from flmd.core.crop_spec import CropSpec
 from flmd.core.params import TrainParams
 from flmd.errors import ParamsError
 from flmd.models.checkpoint import load_model
@@ -47,7 +48,7 @@ def train(folder: Path, **changes: object) -> FitResult:
         settings(**changes),
         scheme=SQUARE,
         seed=7,
-        crop={"input_size": 32, "padding": 1.3},
+        crop=CropSpec(32, 1.3, "grey"),
         out=folder / "model",
         resume_dir=folder / "state",
         progress=False,

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from flmd import models
+from flmd.core.crop_spec import CropSpec
 from flmd.core.params import TrainParams
 from flmd.errors import FlmdError, InputError, ParamsError
 from flmd.models.checkpoint import load_model
@@ -24,6 +25,7 @@ from tests.faces_drawn import SQUARE, squares
 
 ROOT = Path(__file__).resolve().parents[2]
 EPOCHS = 4
+CROP = CropSpec(32, 1.3, "grey")
 
 
 def settings(**changes: object) -> TrainParams:
@@ -52,7 +54,7 @@ def train(
         settings(**changes),
         scheme=SQUARE,
         seed=seed,
-        crop={"input_size": 32, "padding": 1.3},
+        crop=CROP,
         out=folder / "model",
         resume_dir=folder / "state" if resume else None,
         curves=folder / "curves",
@@ -140,7 +142,7 @@ def test_damaged_state_starts_over_with_a_warning(
         settings(),
         SQUARE,
         7,
-        {"input_size": 32, "padding": 1.3},
+        CROP,
         {"arrays": "abc"},
     )
     (tmp_path / "state" / digest).mkdir(parents=True)
@@ -154,7 +156,7 @@ def test_model_files_say_what_they_are(undisturbed: Path) -> None:
     model, info = load_model(undisturbed / "model" / "last.pt")
     assert (info.network, info.scheme, info.points, info.channels) == ("xception", "square", 5, 1)
     assert info.normalisation == Normalisation(32)
-    assert info.crop == {"input_size": 32, "padding": 1.3}
+    assert info.crop == CROP
     assert info.made_from == {"arrays": "abc"}
     assert info.epoch == len(info.history) == EPOCHS
     _, best = load_model(undisturbed / "model" / "best.pt")
@@ -194,7 +196,7 @@ def test_colour_and_uneven_batches(tmp_path: Path) -> None:
         settings(epochs=1, epoch_faces=0, pixel_mean=[0.4, 0.5, 0.6], precision="bfloat16"),
         scheme=SQUARE,
         seed=0,
-        crop={},
+        crop=CROP,
         out=tmp_path,
         progress=False,
     )
@@ -207,7 +209,16 @@ def test_a_loss_of_distributions_is_measured_in_pixels_like_any_other(tmp_path: 
     chosen = settings(
         network="hourglass", network_options={"stacks": 2, "width": 8}, loss="star", epochs=2, epoch_faces=8
     )
-    result = fit(faces, others, chosen, scheme=SQUARE, seed=3, crop={}, out=tmp_path, progress=False)
+    result = fit(
+        faces,
+        others,
+        chosen,
+        scheme=SQUARE,
+        seed=3,
+        crop=CropSpec(64, 1.3, "grey"),
+        out=tmp_path,
+        progress=False,
+    )
     model, info = load_model(tmp_path / "last.pt")
     with torch.inference_mode():
         found = model(info.normalisation.pixels(torch.from_numpy(others.images)))
@@ -223,7 +234,7 @@ def test_without_validation_faces_the_training_loss_decides(tmp_path: Path) -> N
         settings(epochs=2),
         scheme=SQUARE,
         seed=0,
-        crop={},
+        crop=CROP,
         out=tmp_path,
         progress=False,
     )
@@ -256,9 +267,14 @@ def test_impossible_settings(tmp_path: Path, changes: dict[str, object], message
 
 def test_sizes_that_do_not_fit(tmp_path: Path) -> None:
     for arrays, val, crop, message in (
-        (squares(1), squares(2), {}, "1 training face"),
-        (squares(4), squares(2, side=64), {}, "validation images are"),
-        (squares(4), squares(2), {"input_size": 64}, "images are 32 px; expected augment.input_size, 64 px"),
+        (squares(1), squares(2), CROP, "1 training face"),
+        (squares(4), squares(2, side=64), CROP, "validation images are"),
+        (
+            squares(4),
+            squares(2),
+            CropSpec(64, 1.3, "grey"),
+            "images are 32 px; expected augment.input_size, 64 px",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             fit(arrays, val, settings(), scheme=SQUARE, seed=0, crop=crop, out=tmp_path)

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from flmd.augmentation import build
-from flmd.augmentation.augmenter import Augmenter
 from flmd.core.geometry import box_side
-from flmd.core.params import AugmentParams
 from flmd.errors import ParamsError, StoreError
 from flmd.inference.landmarker import Landmarker
 from flmd.inference.picture import Picture, open_picture
@@ -61,21 +59,7 @@ def of_store(store: FaceStore, info: ModelInfo, splits: tuple[str, ...], count: 
         raise StoreError(f"no face has split {' or '.join(splits)}", where=str(store.path))
     if count is not None and len(found) > count:
         found = found[np.linspace(0, len(found) - 1, count).round().astype(np.intp)]
-    plain = AugmentParams.model_validate(
-        {k: v for k, v in info.crop.items() if k in AugmentParams.model_fields}
-    )
-    if store.color is None or store.margin is None:
-        raise StoreError(
-            "holds annotations only, no crops", where=str(store.path), hint="convert with images"
-        )
-    if plain.padding * plain.crop > store.margin + 1e-9:
-        raise StoreError(
-            f"crops hold {store.margin} times the box, the model looks at {plain.padding * plain.crop:g}",
-            where=str(store.path),
-            hint="convert with a larger margin",
-        )
-    augmenter = Augmenter(plain, store.scheme, 0, store.color)
-    made = build.make_faces(store, found, augmenter)
+    made = build.plain_faces(store, found, info.crop)
     return Crops(made.images, made.affine, found)
 
 

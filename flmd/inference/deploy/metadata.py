@@ -23,6 +23,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from flmd.core.crop_spec import CropSpec
 from flmd.errors import FlmdError, StoreError
 from flmd.inference.deploy.network import crop_shape
 from flmd.models.checkpoint import ModelInfo
@@ -60,7 +61,7 @@ def describe(info: ModelInfo, exported: Mapping[str, Any]) -> dict[str, Any]:
         },
         "normalisation": {"inside": True, **info.normalisation.to_dict()},
         "scheme": {"name": info.scheme, "points": list(get_scheme(info.scheme).points)},
-        "crop": info.crop,
+        "crop": info.crop.to_dict(),
         "network": {
             "name": info.network,
             "options": info.options,
@@ -113,7 +114,7 @@ def parse(text: str | None, where: str) -> tuple[dict[str, Any], ModelInfo]:
             channels=int(network["channels"]),
             scheme=str(tree["scheme"]["name"]),
             normalisation=Normalisation.from_dict(normalisation),
-            crop=dict(tree["crop"]),
+            crop=CropSpec.from_dict(tree["crop"]),
             epoch=int(network["epoch"]),
             made_from=dict(tree["made_from"]),
         )

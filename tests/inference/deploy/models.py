@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from flmd import models
+from flmd.core.crop_spec import CropSpec
 from flmd.models import checkpoint
 from flmd.models.checkpoint import ModelInfo
 from flmd.models.normalisation import Normalisation
@@ -62,13 +63,7 @@ def model_file(path: Path, name: str = "integral", *, channels: int = 1, seed: i
         channels=channels,
         scheme="ibug68",
         normalisation=Normalisation(side, mean, std, *own),
-        crop={
-            "padding": 1.3,
-            "crop": 1.0,
-            "color": "grey" if channels == 1 else "rgb",
-            "input_size": side,
-            "variants": 1,
-        },
+        crop=CropSpec(side, 1.3, "grey" if channels == 1 else "rgb", augmentation={"variants": 1}),
         epoch=3,
         made_from={"inputs": {"faces.h5": "0" * 64}},
     )

@@ -19,6 +19,7 @@ import flmd
 from flmd import models
 from flmd.cli import flmd as command
 from flmd.core import geometry
+from flmd.core.crop_spec import CropSpec
 from flmd.errors import FlmdError, ParamsError, StoreError
 from flmd.evaluation import measure
 from flmd.inference import torch_backend
@@ -101,7 +102,7 @@ def test_levels_and_points_are_normalised_inside(tmp_path: Path) -> None:
         channels=3,
         scheme="points1",
         normalisation=Normalisation(40, (0.2, 0.9, 0.3), (0.1, 0.9, 0.25), 0.25, 0.1),
-        crop={},
+        crop=CropSpec(40, 1.3, "rgb"),
     )
     whole = CropsToPoints(MeanLevel(), info)
     image = np.zeros((1, 3, 40, 40), np.uint8)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core.crop_spec import CropSpec
 from flmd.inference.landmarker import Landmarker
 from flmd.models.checkpoint import ModelInfo, save_model, weights_of
 from flmd.models.normalisation import Normalisation
@@ -31,7 +32,7 @@ def info(scheme: str = "points1", *, size: int = 64, color: str = "grey", networ
     points = {"points1": 1, "ibug68": 68}[scheme]
     crop = {**CROP, "input_size": size, "color": color}
     channels = 1 if color == "grey" else 3
-    return ModelInfo(network, {}, points, channels, scheme, Normalisation(size), crop)
+    return ModelInfo(network, {}, points, channels, scheme, Normalisation(size), CropSpec.from_dict(crop))
 
 
 def find_blob(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
