@@ -50,6 +50,7 @@ BUILT_IN = {
     "retinaface": "flmd.formats.retinaface:RetinaFace",
     "wflw": "flmd.formats.wflw:Wflw",
     "celeba": "flmd.formats.celeba:CelebA",
+    "facesynthetics": "flmd.formats.facesynthetics:FaceSynthetics",
     "lapa": "flmd.formats.lapa:LaPa",
     "mtcnn": "flmd.formats.mtcnn:Mtcnn",
 }

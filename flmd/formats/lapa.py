@@ -9,11 +9,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.errors import InputError
 from flmd.face import Face, SkipFace, visibility_of
 from flmd.formats.base import Certainty, Detection
+from flmd.formats.common.point_lines import lines_in, points_in
 from flmd.formats.common.sidecar_files import Points, SidecarFormat, picture_read_back
-from flmd.formats.common.text_list import PROBED_FILES, first_lines, first_word, numbers, unlisted
+from flmd.formats.common.text_list import PROBED_FILES, first_lines, numbers, unlisted
 from flmd.formats.layout import PicturesBeside
 from flmd.formats.writing import number_text
 from flmd.schemes import scheme_of_count
@@ -21,7 +21,6 @@ from flmd.schemes.base import MOST_POINTS
 from flmd.tree import FileTree
 
 REQUIRED = "*.txt with a count in the first line and then lines of two numbers"
-_LARGEST_FILE = 1 << 20
 _PROBED_IN_FOLDER = 16
 
 
@@ -149,26 +148,12 @@ def _in_folder(name: str, one: str, other: str) -> str:
 
 def _points(tree: FileTree, name: str, count: int) -> NDArray[np.float32]:
     """(count, 2) float32 points of a file; SkipFace when it has not as many, or others."""
-    try:
-        data = tree.read(name, 0, _LARGEST_FILE + 1)
-    except InputError as error:
-        raise SkipFace("unreadable_file", error.what) from None
-    if len(data) > _LARGEST_FILE:
-        raise SkipFace("wrong_point_count", f"more than {_LARGEST_FILE} bytes")
-    text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    lines = [(n, line.split()) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    lines = lines_in(tree, name)
     said = _count(" ".join(lines[0][1])) if lines else None
     if said is None:
         what = repr(" ".join(lines[0][1])[:40]) if lines else "an empty file"
         raise SkipFace("bad_header", f"{what}, expected the number of points", 1)
-    points = lines[1:]
-    if not len(points) == said == count:
-        what = f"{said} points by the first line, {len(points)} lines, expected {count}"
+    if not len(lines) - 1 == said == count:
+        what = f"{said} points by the first line, {len(lines) - 1} lines, expected {count}"
         raise SkipFace("wrong_point_count", what, 1)
-    for number, cells in points:
-        if len(cells) != 2:
-            raise SkipFace("bad_line", f"{len(cells)} cells, expected x and y", number)
-        if numbers(cells) is None:
-            word = cells[first_word(cells) or 0]
-            raise SkipFace("not_a_number", f"{word[:40]!r}, expected a number", number)
-    return np.array([cells for _, cells in points], np.float64).astype(np.float32)
+    return points_in(lines[1:])

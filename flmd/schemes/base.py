@@ -69,7 +69,15 @@ SCHEMES: dict[str, Scheme] = {}
 # Point counts that mean one scheme in practice. 106 points are also InsightFace's, in another order, but
 # those are a model's output, not a data set's. Not here: 5 (CelebA, MTFL, RetinaFace's and dlib's five
 # differ) and 19 (AFLW's list, and several challenges' own).
-USUAL = {15: "kaggle15", 29: "cofw29", 51: "ibug51", 68: "ibug68", 98: "wflw98", 106: "lapa106"}
+USUAL = {
+    15: "kaggle15",
+    29: "cofw29",
+    51: "ibug51",
+    68: "ibug68",
+    70: "openpose70",
+    98: "wflw98",
+    106: "lapa106",
+}
 MOST_POINTS = 10_000
 _UNNAMED = re.compile(r"points([1-9][0-9]{0,4})")
 

@@ -40,6 +40,8 @@ EXACT = {
     ("ibug68", "ibug51"): list(range(17, 68)),
     ("ibug68", "wholebody68"): list(range(68)),
     ("wholebody68", "ibug68"): list(range(68)),
+    ("openpose70", "ibug68"): list(range(68)),
+    ("openpose70", "celeba5"): [68, 69, 30, 48, 54],
     ("wflw98", "celeba5"): [96, 97, 54, 76, 82],
     ("lapa106", "celeba5"): [104, 105, 54, 84, 90],
     ("lapa106", "wflw98"): [*range(55), *range(58, 63), *range(66, 74), *range(75, 83), *range(84, 106)],
@@ -226,8 +228,9 @@ def test_face_keeps_all_but_its_points() -> None:
 
 
 def test_schemes_that_can_be_reached_wholly() -> None:
-    assert available("ibug68") == ["celeba5", "ibug51", "kaggle15", "mtfl5", "wholebody68"]
-    assert available("wflw98") == ["celeba5", "ibug51", "ibug68", "kaggle15", "mtfl5", "wholebody68"]
+    of_ibug68 = ["celeba5", "ibug51", "kaggle15", "mtfl5", "openpose70", "wholebody68"]
+    assert available("ibug68") == of_ibug68
+    assert available("wflw98") == sorted(["ibug68", *of_ibug68])
     assert available("lapa106") == sorted(set(BUILT_IN) - {"lapa106"})
     assert available("celeba5") == ["mtfl5"]
 
