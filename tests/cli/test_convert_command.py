@@ -166,7 +166,7 @@ def test_a_store_is_cut_again_from_pictures_that_are_named(flmd_data, listed: Pa
     )
     assert (done.code, done.out) == (0, f"{tmp_path}/b.h5: 1 faces read, 1 kept\n")
     with FaceStore(tmp_path / "b.h5") as store:
-        assert store.crop_size == 32
+        assert store.crop_spec.size == 32
 
 
 def open_below(folder: Path) -> list[str]:

@@ -11,6 +11,7 @@ from flmd.conversion.converter import convert
 from flmd.conversion.face_source import AnnotatedFaces, StoredFaces
 from flmd.conversion.opening import open_faces
 from flmd.conversion.settings import CropSettings, Reporting, SplitSettings
+from flmd.core.crop_spec import CropSpec
 from flmd.errors import ParamsError
 from flmd.formats import get
 from flmd.schemes import IBUG68
@@ -32,7 +33,7 @@ def test_a_source_and_a_target_are_enough(labels: Path, tmp_path: Path) -> None:
     report = convert(labels, tmp_path / "new" / "faces.h5", box="landmarks")
     assert (report.read, report.kept) == (4, 4)
     with FaceStore(tmp_path / "new" / "faces.h5") as store:
-        assert (store.crop_size, store.margin, store.color) == (256, 2.4, "rgb")
+        assert store.crop_spec == CropSpec(256, 2.4, "rgb")
         assert set(store.texts("dataset")) == {"labels"}
         assert set(store.texts("box_source")) == {"landmarks"}
 
