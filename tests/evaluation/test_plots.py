@@ -1,14 +1,17 @@
-"""Pictures: the same bytes twice, points where they belong, and nothing odd stops a drawing."""
+"""Pictures: the same bytes twice, numbers and points where they belong, and nothing odd stops a drawing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from flmd.evaluation import plots
 
@@ -104,32 +107,168 @@ def test_grey_rgb_and_planar_crops_look_alike(tmp_path: Path) -> None:
     assert np.abs(difference).max() <= 2
 
 
-def test_unlabelled_and_far_away_points_do_not_stop_a_gallery(tmp_path: Path) -> None:
-    crops, true, predicted = faces()
-    true[0], true[1, :17] = np.nan, np.nan
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are drawn from now on, to be asked what is in their axes."""
+    drawn: list[Figure] = []
+
+    def recorded(*arguments: Any, **options: Any) -> Figure:
+        drawn.append(Figure(*arguments, **options))
+        return drawn[-1]
+
+    monkeypatch.setattr(plots, "Figure", recorded)
+    return drawn
+
+
+def labelled_lines(axes: Axes) -> dict[str, list[tuple[float, float]]]:
+    """Label -> (x, y) of each curve of an axes."""
+    return {
+        str(line.get_label()): [(float(x), float(y)) for x, y in np.asarray(line.get_xydata())]
+        for line in axes.lines
+    }
+
+
+def count_in_tiles(path: Path, figure: Figure, colour: str) -> list[int]:
+    """How many pixels of a colour each axes of a written figure shows."""
+    height, width = cv2.imread(str(path)).shape[:2]
+    pixels = find(path, colour)
+    counts = []
+    for axes in figure.axes:
+        (x0, y0), (x1, y1) = axes.get_position().get_points() * (width, height)
+        x, y = pixels[:, 0], height - 1 - pixels[:, 1]
+        counts.append(int(((x >= x0) & (x < x1) & (y >= y0) & (y < y1)).sum()))
+    return counts
+
+
+def test_loss_curves_are_the_history(figures: list[Figure], tmp_path: Path) -> None:
+    plots.loss_curves(HISTORY, tmp_path / "loss.png")
+    loss, error, rate = figures[0].axes
+    assert labelled_lines(loss) == {
+        "train loss": [(row["epoch"], row["train_loss"]) for row in HISTORY],
+        "val loss": [(row["epoch"], row["val_loss"]) for row in HISTORY],
+    }
+    assert labelled_lines(error) == {"val error px": [(row["epoch"], row["val_error_px"]) for row in HISTORY]}
+    assert labelled_lines(rate) == {"lr": [(row["epoch"], 1e-3) for row in HISTORY]}
+    assert [axes.get_title() for axes in figures[0].axes] == ["loss", "validation error", "learning rate"]
+    assert [axes.get_yscale() for axes in figures[0].axes] == ["log", "linear", "linear"]
+
+
+@pytest.mark.parametrize(
+    ("history", "panels"),
+    [(HISTORY[:1], 3), ([{"epoch": 1, "train_loss": 0.0}], 1), ([], 0)],
+    ids=["one epoch", "a loss of nothing", "no epoch"],
+)
+def test_short_histories_have_the_panels_they_have_numbers_for(
+    history: list[dict[str, float]], panels: int, figures: list[Figure], tmp_path: Path
+) -> None:
+    plots.loss_curves(history, tmp_path / "loss.png")
+    assert len(figures[0].axes) == panels
+    lines = [line for axes in figures[0].axes for line in axes.lines]
+    assert [line.get_marker() for line in lines] == ["o"] * len(lines)  # a line of one point is not seen
+    if panels == 1:
+        assert figures[0].axes[0].get_yscale() == "linear"  # 0 has no logarithm
+    assert (cv2.imread(str(tmp_path / "loss.png")).std() > 1) == (panels > 0)
+
+
+def test_error_distribution_has_a_curve_for_each_data_set_and_its_mean_shape(
+    figures: list[Figure], tmp_path: Path
+) -> None:
+    plots.ced(CURVES, 0.08, tmp_path / "ced.png", normaliser="inter_ocular")
+    (axes,) = figures[0].axes
+    *curves, limit = axes.lines
+    expected = {"a": "a", "a, mean shape": "a_mean_shape", "b": "b"}
+    for line, (label, name) in zip(curves, expected.items(), strict=True):
+        assert line.get_label() == label
+        np.testing.assert_array_equal(line.get_ydata(), CURVES[name])
+        np.testing.assert_array_equal(line.get_xdata(), STEPS)
+    assert [line.get_linestyle() for line in curves] == ["-", "--", "-"]
+    assert curves[0].get_color() == curves[1].get_color() != curves[2].get_color()
+    assert list(limit.get_xdata()) == [0.08, 0.08]
+    assert axes.get_xlabel() == "NME, % of the inter-ocular length"
+
+
+def test_a_curve_of_unmeasured_faces_is_left_blank(figures: list[Figure], tmp_path: Path) -> None:
+    nothing = np.full(50, np.nan)
+    curves = {"threshold": STEPS, "a": nothing, "a_mean_shape": nothing, "b": STEPS}
+    plots.ced(curves, 0.08, tmp_path / "ced.png", normaliser="box")
+    (axes,) = figures[0].axes
+    assert [line.get_label() for line in axes.lines][:2] == ["a", "b"]  # no mean shape of a
+    colours = [line.get_color() for line in axes.lines[:2]]
+    unmeasured, measured = (count_in_tiles(tmp_path / "ced.png", figures[0], c)[0] for c in colours)
+    assert unmeasured == 0
+    assert measured > 100
+
+
+def test_bars_are_as_long_as_the_errors(figures: list[Figure], tmp_path: Path) -> None:
+    plots.region_bars(REGIONS, tmp_path / "regions.png", normaliser="inter_ocular")
+    (axes,) = figures[0].axes
+    lengths = [[bar.get_width() for bar in bars] for bars in axes.containers]
+    assert lengths == [[3, 2], [5, pytest.approx(np.nan, nan_ok=True)]]
+    assert [text.get_text() for text in axes.texts] == ["3.00", "2.00", "5.00", ""]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["jaw", "right eye"]
+    # Of one region the data sets lie side by side, the first one above, and the regions do not overlap.
+    places = [[bar.get_y() for bar in bars] for bars in axes.containers]
+    assert places[0][0] < places[1][0] < places[0][1] < places[1][1]
+    assert axes.yaxis_inverted()
+
+
+def test_unlabelled_and_far_away_points_are_not_drawn_and_the_others_are(
+    figures: list[Figure], tmp_path: Path
+) -> None:
+    crops = np.zeros((5, 48, 48), np.uint8)
+    _, true, predicted = faces()
+    true[0], true[1, :60] = np.nan, np.nan
     predicted[2] += 1e6
     plots.gallery(crops, true, predicted, ["t"] * 5, tmp_path / "gallery.png")
+    green = count_in_tiles(tmp_path / "gallery.png", figures[0], plots.TRUE)
+    orange = count_in_tiles(tmp_path / "gallery.png", figures[0], plots.PREDICTED)
+    assert green[0] == 0
+    assert 0 < green[1] < green[3] / 3  # 8 of 68 points
+    assert min(green[2:]) > 200
+    assert orange[2] == 0
+    assert min(orange[:2] + orange[3:]) > 200
+
+
+def test_a_sheet_without_points_and_boxes_shows_the_pictures(figures: list[Figure], tmp_path: Path) -> None:
+    crops, true, _ = faces()
     nothing = np.full((5, 4), np.nan)
     plots.contact_sheet(crops, np.full_like(true, np.nan), nothing, ["t"] * 5, tmp_path / "sheet.png")
+    shown = [axes.images[0].get_array() for axes in figures[0].axes]
+    np.testing.assert_array_equal(np.stack(shown), crops)
+    for colour in (plots.TRUE, plots.BOX):
+        assert sum(count_in_tiles(tmp_path / "sheet.png", figures[0], colour)) == 0
 
 
-def test_a_single_face_and_none(tmp_path: Path) -> None:
+def test_one_moved_point_changes_the_picture_where_it_was_and_where_it_is(
+    figures: list[Figure], tmp_path: Path
+) -> None:
+    _, points, _ = faces(1)
+    points[0, :2] = (0, 0), (47, 47)  # the whole picture is in view
+    moved = points.copy()
+    moved[0, 7] = (40.0, 8.0)
+    pictures = []
+    for name, places in (("before", points), ("after", moved)):
+        crop = np.zeros((1, 48, 48), np.uint8)
+        plots.contact_sheet(crop, places, np.full((1, 4), np.nan), [""], tmp_path / f"{name}.png")
+        pictures.append(cv2.imread(str(tmp_path / f"{name}.png")).astype(int))
+    changed = np.argwhere(np.abs(pictures[1] - pictures[0]).max(axis=2) > 0)[:, ::-1]
+    for place in (points[0, 7], moved[0, 7]):
+        x, y = figures[0].axes[0].transData.transform(place)
+        near = np.linalg.norm(changed - (x, len(pictures[0]) - y), axis=1) < 6
+        assert near.any()
+        changed = changed[~near]
+    assert len(changed) == 0
+
+
+def test_a_gallery_of_no_faces_is_its_legend_alone(figures: list[Figure], tmp_path: Path) -> None:
     crops, true, predicted = faces(1)
     plots.gallery(crops, true, predicted, ["only"], tmp_path / "one.png")
     plots.gallery(crops[:0], true[:0], predicted[:0], [], tmp_path / "none.png")
-    assert (tmp_path / "none.png").exists()
-
-
-@pytest.mark.parametrize("history", [HISTORY[:1], [{"epoch": 1, "train_loss": 0.0}], []])
-def test_short_histories(history: list[dict[str, float]], tmp_path: Path) -> None:
-    plots.loss_curves(history, tmp_path / "loss.png")
-    assert (tmp_path / "loss.png").stat().st_size > 0
-
-
-def test_a_curve_of_unmeasured_faces_is_left_blank(tmp_path: Path) -> None:
-    curves = {"threshold": STEPS, "a": np.full(50, np.nan), "a_mean_shape": np.full(50, np.nan)}
-    plots.ced(curves, 0.08, tmp_path / "ced.png", normaliser="box")
-    assert (tmp_path / "ced.png").exists()
+    assert [len(figure.axes) for figure in figures] == [1, 0]
+    assert figures[0].axes[0].get_title() == "only"
+    for figure in figures:
+        texts = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert texts == ["true", "predicted", "distance"]
 
 
 def test_long_titles_keep_their_end() -> None:

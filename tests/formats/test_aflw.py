@@ -297,7 +297,7 @@ def test_a_truncated_list_is_refused(tmp_path):
         read(path)
 
 
-def test_detection(tmp_path):
+def test_a_base_is_known_by_its_table_and_left_out_where_the_list_repeats_it(tmp_path):
     database(tmp_path / "other.sqlite", "CREATE TABLE Faces (face_id)")
     (tmp_path / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
     scipy.io.savemat(tmp_path / "1_points.mat", {"Points": np.ones((68, 2))})

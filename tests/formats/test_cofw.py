@@ -145,7 +145,7 @@ def test_damaged_files_say_so(tmp_path):
         read(tmp_path / "d.mat")
 
 
-def test_detection(tmp_path):
+def test_a_file_is_known_by_its_variables_not_by_its_name(tmp_path):
     with h5py.File(tmp_path / "other.mat", "w") as file:
         file["x"] = 1
     with open_tree(tmp_path) as tree:

@@ -143,7 +143,7 @@ def test_bad_boxes_and_files(tmp_path):
         read(tmp_path, cofw68_test_bboxes=mat(boxes=[1]))
 
 
-def test_detection(tmp_path):
+def test_a_folder_is_known_by_its_points_files_which_begin_as_matlab_5(tmp_path):
     (tmp_path / "points.mat").write_bytes(mat(a=1))
     with open_tree(tmp_path) as tree:
         assert FORMAT.detect(tree).why == "no <n>_points.mat"

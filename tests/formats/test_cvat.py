@@ -251,7 +251,7 @@ def detect(folder: Path, **files: str):
         return CVAT.detect(tree)
 
 
-def test_detection(tmp_path):
+def test_only_cvat_for_images_is_known_and_what_else_it_is_is_said(tmp_path):
     found = detect(tmp_path, x="<annotation><object/></annotation>", y="<dataset><images/></dataset>")
     why = "no *.xml whose root element is <annotations> with <image> or <meta>"
     assert found.why == why + " (x.xml: the root is <annotation>)"

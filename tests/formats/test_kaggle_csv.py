@@ -109,7 +109,7 @@ def test_bad_pixels_are_an_image_error(tmp_path, image):
         FORMAT.pictures(tree).read("training/00001.png")
 
 
-def test_detection(tmp_path):
+def test_only_a_table_with_points_is_training_data(tmp_path):
     (tmp_path / "test.csv").write_text("ImageId,Image\n1,2 3\n")
     with open_tree(tmp_path) as tree:
         assert "test.csv has pictures but no points" in FORMAT.detect(tree).why

@@ -178,7 +178,7 @@ def test_an_endless_line_is_refused(tmp_path):
         list(CSV.read(tree, IBUG68, ("a.csv",)))
 
 
-def test_detection(tmp_path):
+def test_a_table_is_known_by_its_header_and_one_that_joins_others_is_left_out(tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     (tmp_path / "wide.csv").write_text("," + ",".join(map(str, range(4000))) + "\n")
     with open_tree(tmp_path) as tree:

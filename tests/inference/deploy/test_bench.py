@@ -51,9 +51,23 @@ def test_contenders_take_turns_and_each_has_its_own_time() -> None:
     assert [n for name, n in seen if name == "quick"][:5] == [0, 1, 2, 0, 1]
 
 
-def test_a_turn_makes_one_call_at_least() -> None:
-    timed = latency.in_turns({"a": lambda n: None}, 1e-12, turns=3)
-    assert len(timed["a"].seconds) >= 3
+def test_a_turn_makes_one_call_at_least_however_short_the_time() -> None:
+    """A call takes 5 s, a turn has a third of a second: one to warm up and one that counts, three times."""
+    now, seen = [0.0], []
+
+    def call(number: int) -> None:
+        seen.append(number)
+        now[0] += 5
+
+    timed = latency.in_turns({"a": call}, 1, turns=3, clock=lambda: now[0], cpu_clock=lambda: now[0])
+    assert timed["a"].seconds == [5, 5, 5]
+    assert seen == [0, 0, 0, 1, 0, 2]
+
+
+def test_a_progress_bar_is_told_of_every_turn_of_every_contender() -> None:
+    told: list[int] = []
+    latency.in_turns({"a": abs, "b": abs}, 1e-12, turns=3, progress=told.append)
+    assert told == [1] * 6
 
 
 def tiny_predictor(path: Path) -> Path:
