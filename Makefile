@@ -33,10 +33,11 @@ recipes: $(STAMP)  ## queue every recipe as a DVC experiment; `dvc queue start` 
 test: $(STAMP)  ## run the tests, two files at a time; one by one: TESTS="-n 0"
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile $(TESTS)
 
-lint: $(STAMP)  ## ruff and mypy
+lint: $(STAMP)  ## ruff, mypy, and which room may import which
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports --no-logo
 
 format: $(STAMP)  ## let ruff rewrite the code
 	ruff check --fix .
