@@ -136,15 +136,8 @@ def draw_annotations(
         order, far = _order(
             lambda name, rows: spool.numeric[name].rows()[rows], len(spool), scheme, seed, worst
         )
-        made: dict[int, Cropped] = {}
-        for row in order[: TRIED * count].tolist():
-            (item,) = _cropped(pictures, spool.faces(row, row + 1)[0])
-            if isinstance(item, Skipped):
-                missed[item.reason] += 1
-                continue
-            made[row] = item
-            if len(made) == count:
-                break
+        rows = order[: TRIED * count].tolist()
+        made = _first_cropped(spool, rows, count, pictures, missed)
     if not made:
         why = ", ".join(f"{reason} {number}" for reason, number in sorted(missed.items()))
         raise InputError("not one face can be drawn", where=pictures.origin, hint=why or "there are none")
@@ -162,6 +155,22 @@ def draw_annotations(
         numbers,
     )
     return len(chosen), missed
+
+
+def _first_cropped(
+    spool: FaceSpool, rows: list[int], count: int, pictures: FileTree, missed: Counter[str]
+) -> dict[int, Cropped]:
+    """Row -> the crop of its face, of the first ``count`` rows that have a picture; counts the others."""
+    made: dict[int, Cropped] = {}
+    for row in rows:
+        (item,) = _cropped(pictures, spool.faces(row, row + 1)[0])
+        if isinstance(item, Skipped):
+            missed[item.reason] += 1
+        else:
+            made[row] = item
+        if len(made) == count:
+            break
+    return made
 
 
 def _blocks(faces: Iterable[Face | Skipped], missed: Counter[str]) -> Iterator[list[Face]]:
