@@ -26,7 +26,7 @@ class Face:
     visibility : (K,) uint8: 0 not labelled, 1 labelled but hidden, 2 visible. 0 exactly where NaN.
     box : (4,) float32 x, y, width, height in image pixels, or None when the source gives none.
     box_source : what made the box, one of BOX_SOURCES.
-    subject : whose face, or which photo; faces that share it never land on two sides of a split.
+    subject : whose face, or which photo; faces that share it never land in two splits.
     split : "train", "val", "test" or "" when the source does not say.
     subset : a named part of the data set ("common", "challenging"), or "".
     dataset : the data set's name, or "".

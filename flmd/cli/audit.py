@@ -53,8 +53,8 @@ def lines_of(found: Audit) -> Iterator[str]:
     """The findings as text: a line for each kind, and the first few of it."""
     from flmd.curation.audit.pairs import groups_of
 
-    sides = ", ".join(f"{split or 'no split'} {count}" for split, count in found.splits.items())
-    yield f"{found.store}: {found.faces} faces ({sides})"
+    splits = ", ".join(f"{split or 'no split'} {count}" for split, count in found.splits.items())
+    yield f"{found.store}: {found.faces} faces ({splits})"
     for title, shared in (
         ("subjects in two splits", found.shared_subjects),
         ("people in two splits by the names of their pictures", found.shared_names),

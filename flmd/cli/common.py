@@ -27,6 +27,14 @@ def check_there(source: str) -> None:
         raise InputError("no such file or folder", where=source)
 
 
+def check_free(target: Path, overwrite: bool) -> None:
+    """ParamsError when a file cannot be written, or would replace one unasked."""
+    if target.is_dir():
+        raise ParamsError("is a folder", where=str(target), expected="the name of a file")
+    if target.exists() and not overwrite:
+        raise ParamsError("exists already", where=str(target), hint="add --overwrite to replace it")
+
+
 def main_for(app: typer.Typer, name: str) -> Callable[[], None]:
     """The console-script entry point of an app: one-line errors, the exit codes of ``flmd.errors.run``."""
 

@@ -6,14 +6,14 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flmd import formats
-from flmd.cli.common import check_there
+from flmd.cli.choices import Images
+from flmd.cli.common import check_free, check_there
 from flmd.conversion.converter import convert
 from flmd.conversion.face_source import FaceSource, StoredFaces
 from flmd.conversion.opening import open_faces
@@ -36,15 +36,6 @@ from flmd.store.face_store import FaceStore
 from flmd.tree import is_address
 
 BASES = (0, 0.5, 1)
-
-
-class Images(StrEnum):
-    """What becomes of the pictures."""
-
-    EMBED = "embed"
-    COPY = "copy"
-    LINK = "link"
-    NONE = "none"
 
 
 Source = Annotated[
@@ -278,8 +269,5 @@ def _local(target: str, overwrite: bool) -> Iterator[Path]:
             yield path
         return
     path = Path(target)
-    if path.exists() and not overwrite:
-        raise ParamsError("exists already", where=target, hint="add --overwrite to replace it")
-    if path.is_dir():
-        raise ParamsError("is a folder", where=target, expected="the name of a file")
+    check_free(path, overwrite)
     yield path

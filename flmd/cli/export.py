@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flmd.cli.choices import DeployedKind
+from flmd.cli.common import check_free
 from flmd.errors import ParamsError
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 def export_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="best.pt of a training.")],
-    to: Annotated[str, typer.Option(help="onnx or torchscript.")] = "onnx",
+    to: Annotated[DeployedKind, typer.Option(help="What to write.")] = DeployedKind.ONNX,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="By default beside MODEL, with another ending.")
     ] = None,
@@ -44,17 +46,12 @@ def export_command(
         raise ParamsError("--int8 and --calibrate STORE go together", hint="add the other one")
     if not tolerance > 0:
         raise ParamsError(f"--tolerance {tolerance:g}", expected="pixels, above 0")
-    from flmd.inference.deploy import export
+    from flmd.inference.deploy.export import ENDINGS, export_model
 
-    if to not in export.ENDINGS:
-        raise ParamsError(f"--to is {to!r}", expected=" or ".join(export.ENDINGS))
-    ending = (".int8" if int8 else "") + export.ENDINGS[to]
+    ending = (".int8" if int8 else "") + ENDINGS[to]
     target = output or model.with_suffix(ending)
-    if target.is_dir():
-        raise ParamsError("is a folder", where=str(target), expected="the name of a file")
-    if target.exists() and not overwrite:
-        raise ParamsError("exists already", where=str(target), hint="add --overwrite to replace it")
-    made = export.export(model, target, to, check=check, calibrate=calibrate, tolerance=tolerance)
+    check_free(target, overwrite)
+    made = export_model(model, target, to, check=check, calibrate=calibrate, tolerance=tolerance)
     for line in _lines(made):
         typer.echo(line)
 

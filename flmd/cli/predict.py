@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flmd.cli.choices import PicturesBeside
+from flmd.cli.common import check_free
 from flmd.errors import FlmdError, InputError, ParamsError
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from flmd.formats import Format
     from flmd.inference.detection import Detector
     from flmd.inference.landmarker import Landmarker
-    from flmd.inference.video.pictures import PictureAccount
+    from flmd.inference.video.pictures import PictureReport
     from flmd.inference.video.sources import Sources
     from flmd.schemes.mapping import SchemeMapping
 
@@ -32,6 +34,18 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 Smooth = Annotated[bool, typer.Option(help="Smooth the points of videos over time (One-Euro filter).")]
 Every = Annotated[int, typer.Option(help="Videos: detect at every so manieth frame.", min=1)]
 Numbers = Annotated[bool, typer.Option(help="Draw the index beside each point.")]
+Paths = Annotated[
+    list[str], typer.Argument(metavar="PATH...", help="Pictures, videos, folders, archives or 'patterns*'.")
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
+To = Annotated[str, typer.Option(help="Format of the annotations, any of flmd-data's.")]
+Drawn = Annotated[bool, typer.Option("--draw/--no-draw", help="Write the pictures, drawn.")]
+Beside = Annotated[PicturesBeside, typer.Option(help="Copy or link the pictures beside the annotations.")]
+Exif = Annotated[bool, typer.Option(help="Turn pictures upright as their EXIF says.")]
+Partial = Annotated[
+    bool, typer.Option(help="Leave points that the format's scheme has and the model has not unlabelled.")
+]
+Overwrite = Annotated[bool, typer.Option(help="Replace results that are in the folder.")]
 
 
 @dataclass(frozen=True)
@@ -51,27 +65,20 @@ class _Wanted:
 
 
 def predict_command(
-    paths: Annotated[
-        list[str],
-        typer.Argument(metavar="PATH...", help="Pictures, videos, folders, archives or 'patterns*'."),
-    ],
+    paths: Paths,
     model: Model = MODEL,
     detector: DetectorName = "haar",
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("predictions"),
-    to: Annotated[str, typer.Option(help="Format of the annotations, any of flmd-data's.")] = "coco",
+    out: Out = Path("predictions"),
+    to: To = "coco",
     numbers: Numbers = False,
-    drawn: Annotated[bool, typer.Option("--draw/--no-draw", help="Write the pictures, drawn.")] = True,
-    images: Annotated[
-        str, typer.Option(help="copy or link the pictures beside the annotations, or none.")
-    ] = "none",
-    exif: Annotated[bool, typer.Option(help="Turn pictures upright as their EXIF says.")] = True,
+    drawn: Drawn = True,
+    images: Beside = PicturesBeside.NONE,
+    exif: Exif = True,
     every: Every = 8,
     smooth: Smooth = True,
-    partial: Annotated[
-        bool, typer.Option(help="Leave points that the format's scheme has and the model has not unlabelled.")
-    ] = False,
+    partial: Partial = False,
     device: Device = "auto",
-    overwrite: Annotated[bool, typer.Option(help="Replace results that are in the folder.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Find faces and their points; draw them and write them as annotations.
 
@@ -84,8 +91,6 @@ def predict_command(
     Example: flmd predict photos/ --model data/model/best.pt -o out
     """
     wanted = _Wanted(out, to, numbers, drawn, images, exif, every, smooth, partial, overwrite)
-    if images not in ("none", "copy", "link"):
-        raise ParamsError(f"--images is {images!r}", expected="none, copy or link")
     if out.exists() and not out.is_dir():
         raise ParamsError("is a file", where=str(out), expected="a folder for the results")
     import flmd
@@ -141,8 +146,8 @@ def camera_command(
 
     if out is not None and out.suffix.lower() != ".mp4":
         raise ParamsError(f"--out is {out}", expected="a name ending in .mp4")
-    if out is not None and out.exists() and not overwrite:
-        raise ParamsError("exists already", where=str(out), hint="add --overwrite to replace it")
+    if out is not None:
+        check_free(out, overwrite)
     with ExitStack() as stack:
         reader = stack.enter_context(open_camera(camera))
         show = stack.enter_context(window(f"flmd camera {camera}")) if out is None else (lambda frame: True)
@@ -189,9 +194,9 @@ def _pictures(
 ) -> int:
     """The pictures of a run; returns how many faces were written."""
     from flmd.curation.write_annotations import write_faces
-    from flmd.inference.video.pictures import PictureAccount, PictureRun
+    from flmd.inference.video.pictures import PictureReport, PictureRun
 
-    account = PictureAccount()
+    report = PictureReport()
     run = PictureRun(
         landmarker,
         find,
@@ -200,12 +205,12 @@ def _pictures(
         numbers=wanted.numbers,
         complain=lambda line: _complain(line, bad),
     )
-    faces: Iterator[Face] = run.faces(sources.tree, sources.pictures, account)
+    faces: Iterator[Face] = run.faces(sources.tree, sources.pictures, report)
     if mapping is not None:
         faces = map(mapping.face, faces)
     first = next(faces, None)
     if first is not None:
-        report = write_faces(
+        written = write_faces(
             chain([first], faces),
             fmt,
             target,
@@ -214,18 +219,18 @@ def _pictures(
             images=wanted.images,
             overwrite=wanted.overwrite,
         )
-        typer.echo(f"{target}: {report.faces} faces written as {fmt.name}")
-        for what, count in sorted(report.lost.items()):
+        typer.echo(f"{target}: {written.faces} faces written as {fmt.name}")
+        for what, count in sorted(written.lost.items()):
             typer.echo(f"lost: {what}, of {count} faces", err=True)
-    _tell(account, wanted)
-    return account.faces
+    _tell(report, wanted)
+    return report.faces
 
 
-def _tell(account: PictureAccount, wanted: _Wanted) -> None:
-    where = f"{wanted.out / 'drawn'}: " if wanted.drawn and account.pictures else ""
-    more = f", {account.without_face} without a face" if account.without_face else ""
-    more += f", {len(account.bad)} that cannot be used" if account.bad else ""
-    typer.echo(f"{where}{account.pictures} pictures, {account.faces} faces{more}")
+def _tell(report: PictureReport, wanted: _Wanted) -> None:
+    where = f"{wanted.out / 'drawn'}: " if wanted.drawn and report.pictures else ""
+    more = f", {report.without_face} without a face" if report.without_face else ""
+    more += f", {len(report.bad)} that cannot be used" if report.bad else ""
+    typer.echo(f"{where}{report.pictures} pictures, {report.faces} faces{more}")
 
 
 def _video(

@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
+from flmd.cli.choices import SplitUnit
+from flmd.cli.common import check_free
 from flmd.core import terminal
 from flmd.errors import InputError, ParamsError
 from flmd.store import face_store
@@ -87,7 +89,7 @@ def merge_command(
 
     Example: flmd-data merge ibug.h5 youtube.h5 -o both.h5
     """
-    _free(output, overwrite)
+    check_free(output, overwrite)
     if len(stores) < 2:
         raise ParamsError("one store is nothing to merge", where=str(stores[0]), expected="two or more")
     with ExitStack() as stack:
@@ -101,7 +103,7 @@ def merge_command(
 
 def split_command(
     path: Store,
-    by: Annotated[str, typer.Option(help="What stays whole: subject, image, or random: single faces.")],
+    by: Annotated[SplitUnit, typer.Option(help="What stays whole; random: single faces are drawn.")],
     val: Annotated[float, typer.Option(help="Share to validate on, of the faces that are not test.")] = 0.1,
     test: Annotated[float, typer.Option(help="Share to test on, of all faces.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Another seed draws others.")] = 0,
@@ -117,25 +119,18 @@ def split_command(
     from flmd.curation.split_store import split_store
 
     if output is not None:
-        _free(output, overwrite)
+        check_free(output, overwrite)
     with (
         FaceStore(path) as faces,
         tqdm(desc="split", total=len(faces), unit="face", disable=None) as bar,
     ):
-        account = split_store(
-            faces, output or path, by=by, val=val, test=test, seed=seed, progress=bar.update
+        report = split_store(
+            faces, output or path, by=by.value, val=val, test=test, seed=seed, progress=bar.update
         )
-    what = {"subject": "subjects", "image": "pictures", "random": "faces"}[by]
-    typer.echo(f"{output or path}: {account.changed} faces changed sides")
-    for side, count in account.faces.items():
-        of = "" if by == "random" else f", {account.units[side]} {what}"
-        typer.echo(f"  {side.ljust(5)}  {count} faces{of}")
-    shared = [f"{count} ({pair})" for pair, count in account.subjects_shared.items() if count]
-    typer.echo("subjects on two sides: " + (", ".join(shared) or "none"))
-
-
-def _free(target: Path, overwrite: bool) -> None:
-    if target.is_dir():
-        raise ParamsError("is a folder", where=str(target), expected="the name of a file")
-    if target.exists() and not overwrite:
-        raise ParamsError("exists already", where=str(target), hint="add --overwrite to replace it")
+    what = {SplitUnit.SUBJECT: "subjects", SplitUnit.IMAGE: "pictures", SplitUnit.RANDOM: "faces"}[by]
+    typer.echo(f"{output or path}: {report.changed} faces changed splits")
+    for split, count in report.faces.items():
+        of = "" if by is SplitUnit.RANDOM else f", {report.units[split]} {what}"
+        typer.echo(f"  {split.ljust(5)}  {count} faces{of}")
+    shared = [f"{count} ({pair})" for pair, count in report.subjects_shared.items() if count]
+    typer.echo("subjects in two splits: " + (", ".join(shared) or "none"))

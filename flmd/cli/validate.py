@@ -48,10 +48,10 @@ def validate_command(
     if failure is None and not findings.faces:
         findings.add("no_landmarks", path, "no faces at all")
     if as_json:
-        account: dict[str, Any] = {"path": path, "kind": kind, **findings.as_dict()}
+        report: dict[str, Any] = {"path": path, "kind": kind, **findings.as_dict()}
         if failure is not None:
-            account |= {"clean": False, "unreadable": str(failure)}
-        typer.echo(json.dumps(account, indent=2, ensure_ascii=False))
+            report |= {"clean": False, "unreadable": str(failure)}
+        typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
     else:
         for line in findings.lines():
             typer.echo(line)

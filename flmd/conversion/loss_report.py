@@ -1,4 +1,4 @@
-"""The account of a conversion: what was read, kept and skipped, and what looks wrong with the rest."""
+"""The report of a conversion: what was read, kept and skipped, and what looks wrong with the rest."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ class LossReport:
         if not self.kept:
             return
         subjects = kept.text["subject"].texts(0, len(kept))
-        sides = kept.text["split"].texts(0, len(kept))
-        shared = shared_subjects(subjects, sides)
+        splits = kept.text["split"].texts(0, len(kept))
+        shared = shared_subjects(subjects, splits)
         self._found = {
-            "splits": dict(sorted(Counter(sides).items())),
+            "splits": dict(sorted(Counter(splits).items())),
             "subjects": len(set(subjects)),
             "subjects_shared": {k: {"count": len(v), "first": v[:NAMED]} for k, v in shared.items()},
             **self._points(kept),
-            "duplicate_pictures": self._duplicates(kept, sides),
+            "duplicate_pictures": self._duplicates(kept, splits),
         }
 
     @staticmethod
@@ -103,13 +103,13 @@ class LossReport:
         }
 
     @staticmethod
-    def _duplicates(kept: FaceSpool, sides: list[str]) -> dict[str, Any]:
+    def _duplicates(kept: FaceSpool, splits: list[str]) -> dict[str, Any]:
         names = kept.text["image"].texts(0, len(kept))
         digests = kept.text["image_sha256"].texts(0, len(kept))
         groups: dict[str, dict[str, str]] = {}
-        for name, digest, side in zip(names, digests, sides, strict=True):
+        for name, digest, split in zip(names, digests, splits, strict=True):
             if digest:  # none is known where pictures were left out
-                groups.setdefault(digest, {})[name] = side
+                groups.setdefault(digest, {})[name] = split
         repeated = [sorted(g) for g in groups.values() if len(g) > 1]
         across = [sorted(g) for g in groups.values() if len(set(g.values())) > 1]
         return {

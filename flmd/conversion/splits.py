@@ -1,4 +1,4 @@
-"""Who trains and who tests: faces that share a subject stay on one side."""
+"""Who trains and who tests: faces that share a subject stay in one split."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def hold_out(subjects: list[str], splits: list[str], *, val: float, seed: int) -
 
 
 def shared_subjects(subjects: list[str], splits: list[str]) -> dict[str, list[str]]:
-    """Subjects found on two sides: "train-test" and the like -> their sorted names."""
-    sides: dict[str, set[str]] = {}
+    """Subjects found in two splits: "train-test" and the like -> their sorted names."""
+    members: dict[str, set[str]] = {}
     for subject, split in zip(subjects, splits, strict=True):
-        sides.setdefault(split, set()).add(subject)
-    names = [name for name in ("train", "val", "test") if name in sides]
+        members.setdefault(split, set()).add(subject)
+    names = [name for name in ("train", "val", "test") if name in members]
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    return {f"{a}-{b}": sorted(sides[a] & sides[b]) for a, b in pairs}
+    return {f"{a}-{b}": sorted(members[a] & members[b]) for a, b in pairs}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flmd.conversion import splits
+from flmd.conversion.splits import by_subject, shared_subjects
 from flmd.core import provenance
 from flmd.errors import ParamsError
 from flmd.formats.layout import photo_of
@@ -19,14 +19,14 @@ UNITS = ("subject", "image", "random")
 
 
 @dataclass(frozen=True)
-class SplitAccount:
+class SplitReport:
     """What a new split is.
 
     Attributes
     ----------
     faces : split -> faces in it. units : split -> subjects, pictures or faces in it, whichever was drawn.
-    changed : faces that stand on another side than before.
-    subjects_shared : "train-test" and the like -> subjects on both sides.
+    changed : faces that are in another split than before.
+    subjects_shared : "train-test" and the like -> subjects in both.
     """
 
     faces: dict[str, int]
@@ -44,7 +44,7 @@ def split_store(
     test: float,
     seed: int,
     progress: Callable[[int], object] = lambda n: None,
-) -> SplitAccount:
+) -> SplitReport:
     """Write a store with other splits; rows, crops and all else stay as they are.
 
     Parameters
@@ -65,21 +65,21 @@ def split_store(
         if not 0 <= share < 1:
             raise ParamsError(f"--{name} {share:g}", expected="a share of 0 or more, below 1")
     units = _units(store, by)
-    sides = splits.by_subject(units, val=val, test=test, seed=seed)
-    if "train" not in sides:
+    drawn = by_subject(units, val=val, test=test, seed=seed)
+    if "train" not in drawn:
         raise ParamsError(
             f"no face would be left to train on: there are {len(set(units))} to draw from by {by}",
             where=str(store.path),
             hint="use smaller shares, or another --by",
         )
-    account = _account(store, units, sides)
+    report = _report(store, units, drawn)
     used = {"by": by, "val": val, "test": test, "seed": seed}
     if store.made_from.get("stage") == STAGE:  # nothing of an earlier split is left
         made_from = {**store.made_from, "params": used}
     else:
         made_from = provenance.made_from({store.path: store.made_from}, used, stage=STAGE)
-    _copy(store, target, sides, made_from, progress)
-    return account
+    _copy(store, target, drawn, made_from, progress)
+    return report
 
 
 def _units(store: FaceStore, by: str) -> list[str]:
@@ -91,7 +91,7 @@ def _units(store: FaceStore, by: str) -> list[str]:
     pictures = [f"{dataset}/{image}" for dataset, image in zip(store.texts("dataset"), images, strict=True)]
     if by == "image":
         return pictures
-    # A face keeps its side when other pictures come or go.
+    # A face keeps its split when other pictures come or go.
     seen: Counter[str] = Counter()
     units = []
     for picture in pictures:
@@ -100,16 +100,16 @@ def _units(store: FaceStore, by: str) -> list[str]:
     return units
 
 
-def _account(store: FaceStore, units: list[str], sides: list[str]) -> SplitAccount:
+def _report(store: FaceStore, units: list[str], splits: list[str]) -> SplitReport:
     before = store.texts("split")
     subjects = [s or photo_of(i) for s, i in zip(store.texts("subject"), store.texts("image"), strict=True)]
-    shared = splits.shared_subjects(subjects, sides)
-    faces = Counter(sides)
-    drawn = Counter(side for _, side in set(zip(units, sides, strict=True)))
-    return SplitAccount(
+    shared = shared_subjects(subjects, splits)
+    faces = Counter(splits)
+    drawn = Counter(split for _, split in set(zip(units, splits, strict=True)))
+    return SplitReport(
         faces={name: faces[name] for name in ("train", "val", "test")},
         units={name: drawn[name] for name in ("train", "val", "test")},
-        changed=sum(a != b for a, b in zip(before, sides, strict=True)),
+        changed=sum(a != b for a, b in zip(before, splits, strict=True)),
         subjects_shared={pair: len(names) for pair, names in shared.items()},
     )
 
@@ -117,14 +117,14 @@ def _account(store: FaceStore, units: list[str], sides: list[str]) -> SplitAccou
 def _copy(
     store: FaceStore,
     target: Path,
-    sides: list[str],
+    splits: list[str],
     made_from: dict[str, Any],
     progress: Callable[[int], object],
 ) -> None:
     names = ["landmarks", "visibility", "box", "image_size"]
     crop = store.crop_spec if store.has_crops else None
     widths = {name: store.numbers(name, slice(0, 0)).dtype.itemsize for name in TEXTS}
-    widths["split"] = max(len(side) for side in sides)
+    widths["split"] = max(map(len, splits))
     with building(target, len(store), widths, store.scheme, crop, made_from) as builder:
         for rows in store.blocks():
             for name in names:
@@ -133,6 +133,6 @@ def _copy(
                 builder.put("affine", rows.start, store.numbers("affine", rows))
                 builder.put("crops", rows.start, store.crops[rows])
             for name in TEXTS:
-                texts = sides[rows] if name == "split" else store.texts(name, rows)
+                texts = splits[rows] if name == "split" else store.texts(name, rows)
                 builder.put_texts(name, rows.start, texts)
             progress(rows.stop - rows.start)

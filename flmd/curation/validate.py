@@ -156,7 +156,7 @@ class FaceChecks:
     def __init__(self, findings: Findings, points: int) -> None:
         self._findings, self._points = findings, points
         self._digests: set[bytes] = set()
-        self._sides: dict[tuple[str, str], set[str]] = {}
+        self._splits: dict[tuple[str, str], set[str]] = {}
 
     def block(
         self, numbers: Mapping[str, NDArray[Any]], texts: Mapping[str, list[str]], where: Where
@@ -229,7 +229,7 @@ class FaceChecks:
                 self._findings.add("attributes_not_json", where(row), text[:60])
         for dataset, subject, split in zip(texts["dataset"], texts["subject"], texts["split"], strict=True):
             if subject:
-                self._sides.setdefault((dataset, subject), set()).add(split)
+                self._splits.setdefault((dataset, subject), set()).add(split)
 
     def _find_duplicates(
         self, numbers: Mapping[str, NDArray[Any]], texts: Mapping[str, list[str]], where: Where
@@ -245,7 +245,7 @@ class FaceChecks:
 
     def finish(self) -> None:
         """What only the whole can tell."""
-        for (_, subject), splits in self._sides.items():
+        for (_, subject), splits in self._splits.items():
             known = sorted(splits - {""})
             if len(known) > 1:
                 self._findings.note("subjects_across_splits", subject, " and ".join(known))

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,7 @@ from flmd.schemes import Scheme
 from flmd.tree import FileTree
 
 NAMED = 5
-
-
-class Images(StrEnum):
-    """What becomes of the pictures of faces that are written as annotations."""
-
-    NONE = "none"
-    COPY = "copy"
-    LINK = "link"
+IMAGES = ("none", "copy", "link")
 
 
 @dataclass
@@ -85,7 +77,7 @@ def write_faces(
     scheme: Scheme,
     *,
     pictures: FileTree | None = None,
-    images: str = Images.NONE,
+    images: str = "none",
     strict: bool = False,
     overwrite: bool = False,
     report: Path | None = None,
@@ -110,7 +102,9 @@ def write_faces(
     InputError : ``strict``, and something was lost or skipped; a face that does not fit the scheme.
     ParamsError : a target that is there already, or ``images`` without pictures.
     """
-    if images != Images.NONE and pictures is None:
+    if images not in IMAGES:
+        raise ParamsError(f"images is {images!r}", expected="one of " + ", ".join(IMAGES))
+    if images != "none" and pictures is None:
         raise ParamsError(
             f"--images {images}, but the source holds no pictures as files",
             expected="annotations with their pictures",
@@ -183,12 +177,12 @@ class _Pictures:
 
     def note(self, face: Face) -> None:
         """Remember the picture of a face."""
-        if self._images != Images.NONE:
+        if self._images != "none":
             self._wanted[self._fmt.picture_name(face)] = face.image
 
     def bring(self, report: ExportReport) -> None:
         """Copy or link all of them."""
-        if self._tree is None or self._images == Images.NONE:
+        if self._tree is None or self._images == "none":
             return
         for place, name in tqdm(sorted(self._wanted.items()), desc="pictures", unit="file", disable=None):
             if name not in self._tree:
@@ -200,7 +194,7 @@ class _Pictures:
                 )
             path = self._root / place
             path.parent.mkdir(parents=True, exist_ok=True)
-            if self._images == Images.LINK:
+            if self._images == "link":
                 path.symlink_to(self._source(name))
             else:
                 path.write_bytes(self._tree.read(name))

@@ -188,13 +188,13 @@ def _open_all(
         result.notes.append(f"ONNX Runtime was not measured: {error}")
         return contenders, infos
     if ONNX not in contenders:
-        made = export.export(trained, folder / "float.onnx", "onnx", check=store, tolerance=LOOSE)
+        made = export.export_model(trained, folder / "float.onnx", "onnx", check=store, tolerance=LOOSE)
         contenders[ONNX] = _runtime(made.path)
         result.notes.append(
             f"ONNX Runtime's points are torch's to {made.difference:.2g} px on {made.faces} {made.source}."
         )
     if INT8 not in contenders and store is not None:
-        made = export.export(trained, folder / "int8.onnx", "onnx", calibrate=store, tolerance=LOOSE)
+        made = export.export_model(trained, folder / "int8.onnx", "onnx", calibrate=store, tolerance=LOOSE)
         contenders[INT8] = _runtime(made.path)
         if made.loss is not None:
             loss = made.loss

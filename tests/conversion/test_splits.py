@@ -1,4 +1,4 @@
-"""Splits by subject: nobody on two sides, shares reached, names alone decide."""
+"""Splits by subject: nobody in two splits, shares reached, names alone decide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Splits drawn again: the same seed gives the same bytes, nothing else changes, nobody is on two sides."""
+"""Splits drawn again: the same seed gives the same bytes, nothing else changes, nobody is in two splits."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def sides(path: Path, column: str) -> dict[str, set[str]]:
 
 def test_by_subject_gives_the_shares_and_tears_nobody_apart(path: Path, tmp_path: Path) -> None:
     with FaceStore(path) as store:
-        account = split_store(store, tmp_path / "new.h5", by="subject", val=0.25, test=0.2, seed=7)
+        report = split_store(store, tmp_path / "new.h5", by="subject", val=0.25, test=0.2, seed=7)
         expected = splits.by_subject(store.texts("subject"), val=0.25, test=0.2, seed=7)
     # 40 faces: test 8 = 2 subjects; val 0.25 of the 32 left = 8 = 2 subjects.
-    assert account.faces == {"train": 24, "val": 8, "test": 8}
-    assert account.units == {"train": 6, "val": 2, "test": 2}
-    assert account.subjects_shared == {"train-val": 0, "train-test": 0, "val-test": 0}
-    assert account.changed == 16
+    assert report.faces == {"train": 24, "val": 8, "test": 8}
+    assert report.units == {"train": 6, "val": 2, "test": 2}
+    assert report.subjects_shared == {"train-val": 0, "train-test": 0, "val-test": 0}
+    assert report.changed == 16
     assert all(len(found) == 1 for found in sides(tmp_path / "new.h5", "subject").values())
     with FaceStore(tmp_path / "new.h5") as new:
         assert new.texts("split") == expected
@@ -80,15 +80,15 @@ def test_same_seed_same_bytes_also_in_place_and_again(path: Path, tmp_path: Path
 
 def test_by_image_keeps_pictures_whole_and_random_does_not(path: Path) -> None:
     with FaceStore(path) as store:
-        account = split_store(store, path, by="image", val=0, test=0.5, seed=3)
-    assert account.units == {"train": 10, "val": 0, "test": 10}
+        report = split_store(store, path, by="image", val=0, test=0.5, seed=3)
+    assert report.units == {"train": 10, "val": 0, "test": 10}
     assert all(len(found) == 1 for found in sides(path, "image").values())
     with FaceStore(path) as store:
-        account = split_store(store, path, by="random", val=0, test=0.5, seed=3)
-    assert account.units == {"train": 20, "val": 0, "test": 20}
+        report = split_store(store, path, by="random", val=0, test=0.5, seed=3)
+    assert report.units == {"train": 20, "val": 0, "test": 20}
     assert any(len(found) == 2 for found in sides(path, "image").values())
     torn = sum(len(found) == 2 for found in sides(path, "subject").values())
-    assert account.subjects_shared == {"train-test": torn}
+    assert report.subjects_shared == {"train-test": torn}
 
 
 def test_faces_without_a_subject_are_drawn_by_their_photo(tmp_path: Path) -> None:
@@ -101,8 +101,8 @@ def test_faces_without_a_subject_are_drawn_by_their_photo(tmp_path: Path) -> Non
     with h5py.File(tmp_path / "faces.h5", "r+") as file:
         file["subject"][:] = b""
     with FaceStore(tmp_path / "faces.h5") as store:
-        account = split_store(store, tmp_path / "faces.h5", by="subject", val=0, test=0.4, seed=0)
-    assert account.faces == {"train": 6, "val": 0, "test": 4}
+        report = split_store(store, tmp_path / "faces.h5", by="subject", val=0, test=0.4, seed=0)
+    assert report.faces == {"train": 6, "val": 0, "test": 4}
     found = sides(tmp_path / "faces.h5", "image")
     assert all(found[f"{i}.png"] == found[f"{i}_mirror.png"] for i in range(5))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Shared:
-    """Somebody, or one picture, that is on two sides.
+    """Somebody, or one picture, that is in two splits.
 
     ``name``: subject, name or picture. ``how``: "subject", "name" (of the files) or "picture".
     ``faces``: split -> number of faces. ``rows``: one face of each split, in the order of ``faces``.

@@ -1,4 +1,4 @@
-"""People and pictures that are on two sides of a split."""
+"""People and pictures that are in two splits."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ def names_agree(first: str, second: str, mirrored: bool) -> bool:
 
 def shared(names: Sequence[str], splits: Sequence[str], how: str) -> list[Shared]:
     """Names that faces of two splits have; the empty name is nobody's."""
-    sides: dict[str, Counter[str]] = defaultdict(Counter)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
     rows: dict[tuple[str, str], int] = {}
     for row, (name, split) in enumerate(zip(names, splits, strict=True)):
         if name and split:
-            sides[name][split] += 1
+            counts[name][split] += 1
             rows.setdefault((name, split), row)
     found = [
         Shared(name, how, dict(count), tuple(rows[name, split] for split in count))
-        for name, count in sides.items()
+        for name, count in counts.items()
         if len(count) > 1
     ]
     return sorted(found, key=lambda s: (-sum(s.faces.values()), s.name))
@@ -81,7 +81,7 @@ def people_elsewhere(subjects: Sequence[str], splits: Sequence[str]) -> list[str
 def shared_names(
     images: Sequence[str], subjects: Sequence[str], splits: Sequence[str], known: Iterable[Shared]
 ) -> list[Shared]:
-    """People that the file names put on two sides, and that the subjects do not tell of already."""
+    """People that the file names put in two splits, and that the subjects do not tell of already."""
     people = [person_named(image) or "" for image in images]
     told = {s.name for s in known}
     silent = ["" if subject in told else person for subject, person in zip(subjects, people, strict=True)]

@@ -71,7 +71,7 @@ def _sections(found: Audit) -> Iterator[Section]:
     for title, about, shared in (
         (
             "Subjects in two splits",
-            "People that the store itself names on two sides." + told,
+            "People that the store itself names in two splits." + told,
             found.shared_subjects,
         ),
         (
@@ -79,7 +79,7 @@ def _sections(found: Audit) -> Iterator[Section]:
             "The pictures' names tell of one person or photo.",
             found.shared_names,
         ),
-        ("Pictures in two splits", "One picture with faces on two sides.", found.shared_pictures),
+        ("Pictures in two splits", "One picture with faces in two splits.", found.shared_pictures),
     ):
         yield Section(title, about, [_of_shared(item) for item in shared])
     for kind, title, about in COPIES:

@@ -96,8 +96,8 @@ def label_conflicts(
                 apart = apart[np.isfinite(apart)]
                 error = float(np.sqrt((apart**2).mean()) / boxes[a][2:].max()) if len(apart) else 0.0
                 if error > CONFLICT:
-                    sides = (texts.splits[a], texts.splits[b])
-                    out.append(Conflict((a, b), (texts.images[a], texts.images[b]), sides, iou, error))
+                    splits = (texts.splits[a], texts.splits[b])
+                    out.append(Conflict((a, b), (texts.images[a], texts.images[b]), splits, iou, error))
     return sorted(out, key=lambda c: -c.error)
 
 

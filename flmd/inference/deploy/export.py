@@ -70,7 +70,7 @@ class Exported:
     loss: Loss | None = None
 
 
-def export(
+def export_model(
     model: Path,
     target: Path,
     kind: str,

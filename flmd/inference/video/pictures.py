@@ -28,7 +28,7 @@ LARGEST = 4000  # px, side to which a picture is enlarged for that
 
 
 @dataclass
-class PictureAccount:
+class PictureReport:
     """What became of the pictures. ``bad``: a line for each that could not be used."""
 
     pictures: int = 0
@@ -56,24 +56,24 @@ class PictureRun:
     numbers: bool = False
     complain: Callable[[str], object] = lambda line: None
 
-    def faces(self, tree: FileTree, names: list[str], account: PictureAccount) -> Iterator[Face]:
+    def faces(self, tree: FileTree, names: list[str], report: PictureReport) -> Iterator[Face]:
         """The faces of the pictures of a tree, in order; ``Face.image`` is the name in the tree."""
         for name in tqdm(names, desc="predict", unit="picture", disable=None):
             try:
                 found = self._faces_of(tree, name)
             except FlmdError as error:
-                self._note(account, str(error))
+                self._note(report, str(error))
                 continue
             except (cv2.error, MemoryError) as error:
-                self._note(account, f"{tree.where(name)}: cannot be processed ({one_line(error)})")
+                self._note(report, f"{tree.where(name)}: cannot be processed ({one_line(error)})")
                 continue
-            account.pictures += 1
-            account.faces += len(found)
-            account.without_face += not found
+            report.pictures += 1
+            report.faces += len(found)
+            report.without_face += not found
             yield from found
 
-    def _note(self, account: PictureAccount, line: str) -> None:
-        account.bad.append(line)
+    def _note(self, report: PictureReport, line: str) -> None:
+        report.bad.append(line)
         self.complain(line)
 
     def _faces_of(self, tree: FileTree, name: str) -> list[Face]:

@@ -22,7 +22,7 @@ _FIRST = ("frame", "time", "track", "box_x", "box_y", "box_width", "box_height",
 
 
 @dataclass(frozen=True)
-class VideoAccount:
+class VideoReport:
     """What was done: frames read, rows written, tracks; frames a second; where it broke off, or ""."""
 
     frames: int
@@ -77,7 +77,7 @@ def predict_video(
     numbers: bool = False,
     show: Callable[[Frame], bool] = lambda frame: True,
     most_seconds: float | None = None,
-) -> VideoAccount:
+) -> VideoReport:
     """Follow the faces of a video to its end, or to where it breaks off.
 
     Parameters
@@ -127,6 +127,6 @@ def predict_video(
             writer.finish()
     took = time.perf_counter() - started
     rows = 0 if faces_table is None else faces_table.rows
-    return VideoAccount(
+    return VideoReport(
         reader.frames_read, rows, len(tracks), reader.frames_read / took, reader.broken if to_the_end else ""
     )

@@ -31,7 +31,7 @@ class DatasetRules:
         self.name = name
 
     def subject(self, face: Face) -> str:
-        """Whose face: faces of one subject never land on two sides of a subject split."""
+        """Whose face: faces of one subject never land in two splits that are drawn by subject."""
         return face.subject or face.image
 
     def subset(self, face: Face) -> str:

@@ -96,7 +96,7 @@ def test_every_contender_has_its_rows(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     model = model_file(tmp_path / "m.pt")
-    export.export(model, tmp_path / "m.torchscript", "torchscript", check=store)
+    export.export_model(model, tmp_path / "m.torchscript", "torchscript", check=store)
     predictor = tiny_predictor(tmp_path / "dlib.dat")
     arguments = [model, tmp_path / "m.torchscript", "--store", store, "--dlib", predictor]
     assert (

@@ -115,8 +115,8 @@ def test_levels_and_points_are_normalised_inside(tmp_path: Path) -> None:
 
 def test_metadata_say_how_to_use_the_file(tmp_path: Path, store: Path) -> None:  # noqa: F811
     model = model_file(tmp_path / "m.pt")
-    export.export(model, tmp_path / "m.onnx", "onnx", check=store)
-    export.export(model, tmp_path / "m.torchscript", "torchscript", check=store)
+    export.export_model(model, tmp_path / "m.onnx", "onnx", check=store)
+    export.export_model(model, tmp_path / "m.torchscript", "torchscript", check=store)
     loaded = onnx.load(tmp_path / "m.onnx")
     said = json.loads({p.key: p.value for p in loaded.metadata_props}["flmd"])
     assert said["input"] == {
@@ -158,7 +158,7 @@ def test_the_same_model_gives_the_same_bytes(tmp_path: Path, store: Path) -> Non
     for kind in export.ENDINGS:
         one, two = tmp_path / f"one.{kind}", tmp_path / f"two.{kind}"
         for target in (one, two):
-            export.export(model, target, kind, check=store)
+            export.export_model(model, target, kind, check=store)
         if kind == "onnx":
             assert one.read_bytes() == two.read_bytes()
         else:  # within one process torch numbers its classes on; see that nothing else differs
@@ -179,11 +179,11 @@ def test_a_file_whose_points_are_not_torchs_is_not_kept(
     monkeypatch.setattr(export.checkpoint, "load_model", lambda path: (other, info))
     target = tmp_path / "out" / f"m.{kind}"
     with pytest.raises(FlmdError, match=r"differ from torch's by up to .* px on 8 faces; no file was kept"):
-        export.export(model, target, kind, check=store)
+        export.export_model(model, target, kind, check=store)
     assert list(target.parent.iterdir()) == []
     target.write_text("the old one")
     with pytest.raises(FlmdError):
-        export.export(model, target, kind, check=store)
+        export.export_model(model, target, kind, check=store)
     assert [path.read_text() for path in target.parent.iterdir()] == ["the old one"]
 
 
@@ -207,7 +207,7 @@ def test_the_check_sees_a_tenth_of_a_thousandth(tmp_path: Path, store: Path) -> 
 
 def test_drawn_faces_check_a_model_without_a_store(tmp_path: Path) -> None:
     model = model_file(tmp_path / "m.pt")
-    made = export.export(model, tmp_path / "m.onnx", "onnx")
+    made = export.export_model(model, tmp_path / "m.onnx", "onnx")
     assert made.source == "drawn faces"
     assert made.faces >= 16
     assert made.difference <= 1e-4
@@ -216,7 +216,7 @@ def test_drawn_faces_check_a_model_without_a_store(tmp_path: Path) -> None:
 def test_flmd_load_takes_an_onnx_file(tmp_path: Path, store: Path) -> None:  # noqa: F811
     """The same points as the model file's, to a thousandth of a pixel of the picture."""
     model = model_file(tmp_path / "m.pt", channels=3)
-    export.export(model, tmp_path / "m.onnx", "onnx", check=store)
+    export.export_model(model, tmp_path / "m.onnx", "onnx", check=store)
     torch_one, onnx_one = flmd.load(model, "cpu"), flmd.load(tmp_path / "m.onnx")
     picture, boxes = crops.drawn_pictures(1)[0]
     np.testing.assert_allclose(
@@ -230,7 +230,7 @@ def test_real_pictures_give_the_same_points(
     store: Path,  # noqa: F811
 ) -> None:
     model = model_file(tmp_path / "m.pt")
-    export.export(model, tmp_path / "m.onnx", "onnx", check=store)
+    export.export_model(model, tmp_path / "m.onnx", "onnx", check=store)
     torch_one, onnx_one = flmd.load(model, "cpu"), flmd.load(tmp_path / "m.onnx")
     pictures = sorted(shared_data.rglob("*.jpg"))[:50]
     assert len(pictures) == 50
@@ -241,7 +241,7 @@ def test_real_pictures_give_the_same_points(
 
 def test_the_backend_takes_no_other_crops(tmp_path: Path, store: Path) -> None:  # noqa: F811
     model = model_file(tmp_path / "m.pt")
-    export.export(model, tmp_path / "m.onnx", "onnx", check=store)
+    export.export_model(model, tmp_path / "m.onnx", "onnx", check=store)
     backend = OnnxRuntime(tmp_path / "m.onnx", threads=1)
     assert backend(noise(0, 32, 32)).shape == (0, 68, 2)
     for wrong in (noise(1, 31, 32), noise(1, 3, 32, 32), noise(1, 32, 32).astype(np.float32)):
@@ -253,7 +253,7 @@ def test_the_backend_takes_no_other_crops(tmp_path: Path, store: Path) -> None: 
 def test_files_that_are_not_ours_end_in_one_line(tmp_path: Path, store: Path) -> None:  # noqa: F811
     model = model_file(tmp_path / "m.pt")
     good = tmp_path / "good.onnx"
-    export.export(model, good, "onnx", check=store)
+    export.export_model(model, good, "onnx", check=store)
     loaded = onnx.load(good)
     said = json.loads(loaded.metadata_props[0].value)
 
@@ -303,7 +303,7 @@ def test_without_onnxruntime_the_message_says_what_to_install(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     for attempt in (
         lambda: flmd.load(tmp_path / "m.onnx"),
-        lambda: export.export(model, tmp_path / "x.onnx", "onnx"),
+        lambda: export.export_model(model, tmp_path / "x.onnx", "onnx"),
     ):
         with pytest.raises(ParamsError, match=r"onnxruntime is not installed.*pip install 'flmd\[onnx\]'"):
             attempt()
@@ -346,7 +346,7 @@ def test_the_pages_few_lines_for_onnxruntime_alone_are_right(
 ) -> None:
     page = (Path(__file__).parents[3] / "docs" / "deploying.md").read_text(encoding="utf-8")
     code = page.partition("```python\n")[2].partition("```")[0]
-    export.export(model_file(tmp_path / "m.pt"), tmp_path / "best.onnx", "onnx", check=store)
+    export.export_model(model_file(tmp_path / "m.pt"), tmp_path / "best.onnx", "onnx", check=store)
     write_picture(tmp_path / "face.jpg", noise(400, 500, 3))
     monkeypatch.chdir(tmp_path)
     names: dict[str, np.ndarray] = {}

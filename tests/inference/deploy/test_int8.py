@@ -58,7 +58,7 @@ def test_the_loss_is_that_of_the_two_files(
     assert call(monkeypatch, command, "export", model, "--int8", "--calibrate", store) == 0
     printed = capsys.readouterr().out
     path = tmp_path / "m.int8.onnx"
-    export.export(model, tmp_path / "m.onnx", "onnx", check=store)
+    export.export_model(model, tmp_path / "m.onnx", "onnx", check=store)
     said = json.loads(onnxruntime.InferenceSession(str(path)).get_modelmeta().custom_metadata_map["flmd"])
     loss = said["int8"]
     assert loss["faces"] == 8
@@ -93,7 +93,7 @@ def test_the_loss_is_that_of_the_two_files(
 
 def test_points_move_little(tmp_path: Path, store: Path) -> None:  # noqa: F811
     model = model_file(tmp_path / "m.pt")
-    made = export.export(model, tmp_path / "m.int8.onnx", "onnx", calibrate=store)
+    made = export.export_model(model, tmp_path / "m.int8.onnx", "onnx", calibrate=store)
     assert made.loss is not None
     assert 0 < made.loss.moved_px < 0.3
     assert made.difference <= 1e-4  # that of the float file it was made from
@@ -105,12 +105,12 @@ def test_a_store_without_training_or_measurable_faces_is_refused(tmp_path: Path)
     face = make_face("a.png", split="test")
     convert_list(tmp_path, [face], tmp_path / "test.h5")[1].close()
     with pytest.raises(StoreError, match=r"test\.h5: no face has split train"):
-        export.export(model, tmp_path / "m.onnx", "onnx", calibrate=tmp_path / "test.h5")
+        export.export_model(model, tmp_path / "m.onnx", "onnx", calibrate=tmp_path / "test.h5")
     blind = make_face("a.png", split="train")
     blind.landmarks[36], blind.visibility[36] = np.nan, 0
     convert_list(tmp_path, [blind], tmp_path / "blind.h5")[1].close()
     with pytest.raises(FlmdError, match="loss of int8 cannot be measured"):
-        export.export(model, tmp_path / "m.onnx", "onnx", calibrate=tmp_path / "blind.h5")
+        export.export_model(model, tmp_path / "m.onnx", "onnx", calibrate=tmp_path / "blind.h5")
     assert not (tmp_path / "m.onnx").exists()
 
 

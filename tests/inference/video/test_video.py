@@ -17,7 +17,7 @@ from flmd.inference.picture import Picture
 from flmd.inference.video.sources import is_video
 from flmd.inference.video.tracking import FaceTracker
 from flmd.inference.video.video import VideoReader, VideoWriter, open_video
-from flmd.inference.video.video_faces import VideoAccount, predict_video
+from flmd.inference.video.video_faces import VideoReport, predict_video
 from flmd.tree import open_tree
 from tests.factories import blob_picture
 from tests.inference.video.blob import blob_landmarker
@@ -48,7 +48,7 @@ class AroundTheBlob(Detector):
         return Found(np.array([[x - 18, y - 18, 36, 36]], np.float32), np.array([7.0], np.float32))
 
 
-def run(path: Path, out: Path, **options: object) -> VideoAccount:
+def run(path: Path, out: Path, **options: object) -> VideoReport:
     tracker = FaceTracker(blob_landmarker(), AroundTheBlob(), every=3, smooth=False)
     with open_tree(path) as tree, open_video(tree, tree.names[0]) as reader:
         return predict_video(reader, tracker, video=out / "x.mp4", table=out / "x.csv", **options)  # type: ignore[arg-type]

@@ -1,0 +1,120 @@
+"""`flmd train`: augment the faces of a store and train a network on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flmd.errors import ParamsError, StoreError
+
+if TYPE_CHECKING:
+    from flmd.core.params import Params
+
+Store = Annotated[Path, typer.Argument(metavar="STORE", help="A face store, from `flmd-data convert`.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for best.pt, last.pt and the arrays.")]
+ParamsFile = Annotated[Path, typer.Option("--params", help="The settings.")]
+Processes = Annotated[int | None, typer.Option(help="Processes; all CPUs by default.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="Augment on a Dask cluster, tcp://host:port; else $FLMD_SCHEDULER."),
+]
+Overwrite = Annotated[bool, typer.Option(help="Replace the models in OUT.")]
+
+
+def train_command(
+    store: Store,
+    out: Out,
+    params_file: ParamsFile = Path("params.yaml"),
+    workers: Processes = None,
+    scheduler: Scheduler = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Augment the training faces of a store and train a network on them.
+
+    All data sets of the store are used. A killed run goes on from its last finished epoch. Under torchrun
+    its processes share every batch.
+
+    Example: flmd train data/faces.h5 --out runs/first
+    """
+    from flmd.augmentation import arrays
+    from flmd.core import params
+    from flmd.training import distributed, loop
+
+    with distributed.joined() as processes:
+        settings = params.load(params_file)
+        if (out / "best.pt").exists() and not overwrite:
+            raise ParamsError("holds a model already", where=str(out), hint="add --overwrite to replace it")
+        made_from = _record(store, settings)
+        source = out / "arrays.h5"
+        processes.first_alone(
+            "augment", lambda: _augment(store, source, settings, made_from, workers, scheduler)
+        )
+        with arrays.TrainingArrays(source) as data:
+            result = loop.fit(
+                data.split("train"),
+                data.split("val"),
+                settings.train,
+                scheme=data.scheme,
+                seed=settings.seed,
+                crop=data.crop,
+                out=out,
+                resume_dir=out / "resume",
+                curves=out / "curves",
+                made_from=made_from,
+            )
+        if processes.first:
+            typer.echo(f"{out / 'best.pt'}: best epoch {result.best_epoch}, loss {result.best_val:.6g}")
+
+
+def _record(store: Path, settings: Params) -> dict[str, object]:
+    """What a model is made from: the store, with what that says of itself, and files of weights."""
+    from flmd.core import provenance
+    from flmd.models import weights
+    from flmd.store.face_store import FaceStore
+
+    pretrained = settings.train.pretrained
+    files = [] if pretrained in (weights.NONE, weights.IMAGENET) else [weights.file_of(pretrained)]
+    used = {"augment": settings.augment, "train": settings.train, "seed": settings.seed}
+    with FaceStore(store) as faces:
+        inputs = {store: faces.made_from, **dict.fromkeys(files)}
+    return provenance.made_from(inputs, used, stage="flmd train")
+
+
+def _augment(
+    store: Path,
+    target: Path,
+    settings: Params,
+    made_from: dict[str, object],
+    workers: int | None,
+    scheduler: str | None,
+) -> None:
+    """The crops to train on, unless an earlier, killed run left the same."""
+    from flmd.augmentation import build
+    from flmd.parallel import dask_cluster
+    from flmd.store.face_store import FaceStore
+
+    if _made_alike(target, made_from):
+        return
+    with FaceStore(store) as faces, dask_cluster.connected(scheduler) as executor:
+        build.build(
+            faces,
+            target,
+            settings.augment,
+            seed=settings.seed,
+            made_from=made_from,
+            workers=workers,
+            executor=executor,
+        )
+
+
+def _made_alike(path: Path, made_from: dict[str, object]) -> bool:
+    """Whether arrays of an earlier, killed run fit this one."""
+    from flmd.augmentation.arrays import TrainingArrays
+
+    try:
+        with TrainingArrays(path) as old:
+            return old.made_from == made_from
+    except StoreError:
+        return False
