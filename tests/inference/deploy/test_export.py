@@ -322,7 +322,7 @@ def test_the_command_writes_beside_the_model_and_replaces_nothing_unasked(
     assert "px from torch on 8 faces of faces.h5" in printed
     for arguments, message in (
         (["export", model, "--check", store], "m.onnx: exists already; add --overwrite"),
-        (["export", model, "--to", "tflite"], "--to is 'tflite'; expected onnx or torchscript"),
+        (["export", model, "--to", "tflite"], "'--to': 'tflite' is not one of 'onnx', 'torchscript'"),
         (["export", model, "--int8"], "--int8 and --calibrate STORE go together"),
         (["export", model, "--calibrate", store], "--int8 and --calibrate STORE go together"),
         (["export", model, "--int8", "--calibrate", store, "--to", "torchscript"], "int8 is for ONNX"),

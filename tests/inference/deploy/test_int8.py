@@ -70,7 +70,7 @@ def test_the_loss_is_that_of_the_two_files(
         for name in ("m.onnx", "m.int8.onnx"):
             backend = OnnxRuntime(tmp_path / name)
             monkeypatch.setattr(
-                evaluate.evaluation,
+                evaluate.measure,
                 "predict",
                 lambda model, images, affine, *_, backend=backend, **__: np.stack(
                     [
