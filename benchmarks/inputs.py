@@ -15,7 +15,9 @@ from benchmarks.timer import Timed, Timer
 from flmd.core import geometry
 from flmd.core.crop_spec import CropSpec
 from flmd.schemes import IBUG68
-from flmd.store import face_store as store
+from flmd.store.build import building
+from flmd.store.face_store import FaceStore
+from flmd.store.layout import TEXTS
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "ibug_300w_fullres"
 LIMITS = {
@@ -81,8 +83,8 @@ def face_store(path: Path, count: int, color: str, size: int, margin: float = 2.
     """A store of ``count`` faces whose context crops are cut from one texture."""
     rng = np.random.default_rng(2)
     source = texture(1024, 1024, rng)
-    widths = dict.fromkeys(store.TEXTS, 32)
-    with store.building(path, count, widths, IBUG68, CropSpec(size, margin, color), {}) as builder:
+    widths = dict.fromkeys(TEXTS, 32)
+    with building(path, count, widths, IBUG68, CropSpec(size, margin, color), {}) as builder:
         for start in range(0, count, 256):
             n = min(256, count - start)
             box = np.tile(np.array([100, 100, 200, 200], np.float32), (n, 1))
@@ -100,7 +102,7 @@ def face_store(path: Path, count: int, color: str, size: int, margin: float = 2.
             for name, rows in numeric.items():
                 builder.put(name, start, rows)
             texts = {"image": [f"{i}.jpg" for i in range(start, start + n)], "split": ["train"] * n}
-            for name in store.TEXTS:
+            for name in TEXTS:
                 builder.put_texts(name, start, texts.get(name, [""] * n))
 
 
@@ -108,7 +110,7 @@ def litdata_chunks(source: str, target: str) -> Timed:
     """The context crops and their points as litdata's chunks, written in a process of its own."""
     import litdata
 
-    faces = store.FaceStore(source)
+    faces = FaceStore(source)
     crops, affine = np.asarray(faces.crops), faces.numbers("affine")
     points = np.einsum("nij,nkj->nki", affine[:, :, :2], faces.numbers("landmarks")) + affine[:, None, :, 2]
     litdata.optimize(

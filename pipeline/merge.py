@@ -8,7 +8,8 @@ from pathlib import Path
 
 from flmd import errors
 from flmd.core import params, provenance
-from flmd.store.face_store import FaceStore, merge
+from flmd.store.face_store import FaceStore
+from flmd.store.merge import merge
 
 
 def main() -> None:

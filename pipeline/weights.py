@@ -7,16 +7,16 @@ from pathlib import Path
 
 from flmd import errors
 from flmd.core import params, provenance
-from flmd.models import weights
+from flmd.models import pretrained
 
 
 def main() -> None:
     """Write data/pretrained.pt, and data/pretrained.json with what it was made from."""
     settings = params.load()
     target, folder = Path("data/pretrained.pt"), Path("data/weights")
-    source = weights.place(settings.train.network, settings.train.pretrained, target, folder)
+    source = pretrained.place_weights(settings.train.network, settings.train.pretrained, target, folder)
     record = provenance.made_from(
-        [] if source == weights.NONE else [Path(source)],
+        [] if source == pretrained.NONE else [Path(source)],
         {"train": {"network": settings.train.network, "pretrained": settings.train.pretrained}},
         stage="weights",
     )

@@ -22,7 +22,7 @@ from flmd.errors import InputError, StoreError
 from flmd.evaluation import plots
 from flmd.face import Face, Skipped
 from flmd.schemes import Scheme
-from flmd.store.column_buffer import FaceSpool
+from flmd.store.column_buffer import ColumnBuffer
 from flmd.store.face_store import FaceStore
 from flmd.tree import FileTree
 
@@ -129,15 +129,13 @@ def draw_annotations(
     missed: Counter[str] = Counter()
     with (
         TemporaryDirectory(prefix="flmd-preview-") as scratch,
-        closing(FaceSpool(Path(scratch), scheme.count)) as spool,
+        closing(ColumnBuffer(Path(scratch), scheme.count)) as buffer,
     ):
         for block in _blocks(faces, missed):
-            spool.append(block)
-        order, far = _order(
-            lambda name, rows: spool.numeric[name].rows()[rows], len(spool), scheme, seed, worst
-        )
+            buffer.append(block)
+        order, far = _order(lambda name, rows: buffer.column(name)[rows], len(buffer), scheme, seed, worst)
         rows = order[: TRIED * count].tolist()
-        made = _first_cropped(spool, rows, count, pictures, missed)
+        made = _first_cropped(buffer, rows, count, pictures, missed)
     if not made:
         why = ", ".join(f"{reason} {number}" for reason, number in sorted(missed.items()))
         raise InputError("not one face can be drawn", where=pictures.origin, hint=why or "there are none")
@@ -158,12 +156,12 @@ def draw_annotations(
 
 
 def _first_cropped(
-    spool: FaceSpool, rows: list[int], count: int, pictures: FileTree, missed: Counter[str]
+    buffer: ColumnBuffer, rows: list[int], count: int, pictures: FileTree, missed: Counter[str]
 ) -> dict[int, Cropped]:
     """Row -> the crop of its face, of the first ``count`` rows that have a picture; counts the others."""
     made: dict[int, Cropped] = {}
     for row in rows:
-        (item,) = _cropped(pictures, spool.faces(row, row + 1)[0])
+        (item,) = _cropped(pictures, buffer.faces(row, row + 1)[0])
         if isinstance(item, Skipped):
             missed[item.reason] += 1
         else:

@@ -15,8 +15,8 @@ from flmd.cli.choices import SplitUnit
 from flmd.cli.common import check_free
 from flmd.core import terminal
 from flmd.errors import InputError, ParamsError
-from flmd.store import face_store
 from flmd.store.face_store import FaceStore
+from flmd.store.merge import merge
 
 Store = Annotated[Path, typer.Argument(metavar="STORE", help="A face store.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -96,7 +96,7 @@ def merge_command(
         opened = [stack.enter_context(FaceStore(path)) for path in stores]
         count = sum(map(len, opened))
         with tqdm(desc="merge", total=count, unit="face", disable=None) as bar:
-            face_store.merge(opened, output, bar.update)
+            merge(opened, output, bar.update)
         counts = " + ".join(str(len(faces)) for faces in opened)
     typer.echo(f"{output}: {count} faces ({counts})")
 

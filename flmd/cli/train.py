@@ -71,11 +71,11 @@ def train_command(
 def _record(store: Path, settings: Params) -> dict[str, object]:
     """What a model is made from: the store, with what that says of itself, and files of weights."""
     from flmd.core import provenance
-    from flmd.models import weights
+    from flmd.models.pretrained import IMAGENET, NONE, weights_file
     from flmd.store.face_store import FaceStore
 
     pretrained = settings.train.pretrained
-    files = [] if pretrained in (weights.NONE, weights.IMAGENET) else [weights.file_of(pretrained)]
+    files = [] if pretrained in (NONE, IMAGENET) else [weights_file(pretrained)]
     used = {"augment": settings.augment, "train": settings.train, "seed": settings.seed}
     with FaceStore(store) as faces:
         inputs = {store: faces.made_from, **dict.fromkeys(files)}

@@ -12,14 +12,14 @@ from flmd.conversion.context_crops import picture_size
 from flmd.conversion.settings import BoxPolicy
 from flmd.core import geometry
 from flmd.errors import InputError
-from flmd.store.column_buffer import FaceSpool
+from flmd.store.column_buffer import NUMBERS, TEXTS, ColumnBuffer
 from flmd.tree import FileTree
 
 ROWS_A_BLOCK = 512
 
 
 def keep_annotations(
-    annotated: FaceSpool, splits: list[str], pictures: FileTree | None, box: str, done: FaceSpool
+    annotated: ColumnBuffer, splits: list[str], pictures: FileTree | None, box: str, done: ColumnBuffer
 ) -> None:
     """Append every annotated face to ``done``; pictures are opened for their size at most.
 
@@ -33,8 +33,8 @@ def keep_annotations(
     with tqdm(desc="keep annotations", total=len(annotated), unit="face", disable=None) as bar:
         for start in range(0, len(annotated), ROWS_A_BLOCK):
             stop = min(start + ROWS_A_BLOCK, len(annotated))
-            columns = {name: np.array(c.rows()[start:stop]) for name, c in annotated.numeric.items()}
-            texts = {name: column.texts(start, stop) for name, column in annotated.text.items()}
+            columns = {name: np.array(annotated.column(name)[start:stop]) for name in NUMBERS}
+            texts = {name: annotated.texts(name, slice(start, stop)) for name in TEXTS}
             for i in np.flatnonzero(columns["image_size"][:, 0] == 0):
                 name = texts["image"][i]
                 if name != last[0]:

@@ -1,6 +1,6 @@
 """Annotations and pictures in, one face store out, with a report of every face.
 
-Three passes, each streaming, so that memory stays flat: the annotations go to a spool on disk; the
+Three passes, each streaming, so that memory stays flat: the annotations go to a column buffer on disk; the
 splits are drawn; the pictures are decoded once each, in parallel, and the store is written.
 """
 
@@ -34,11 +34,12 @@ from flmd.conversion.settings import (
     chosen,
 )
 from flmd.conversion.splits import by_subject, hold_out
+from flmd.core.atomic import Scratch
 from flmd.errors import InputError, ParamsError
 from flmd.face import Face, Skipped
 from flmd.sources.datasets.rules import DatasetRules, rules_for
-from flmd.store import face_store, h5file
-from flmd.store.column_buffer import FaceSpool
+from flmd.store.build import copy_rows
+from flmd.store.column_buffer import ColumnBuffer
 
 ROWS_A_BLOCK = 512
 
@@ -134,22 +135,18 @@ class _Conversion:
             strict=self.reporting.strict,
         )
         report.made_from = self._made_from()
-        scratch = h5file.temporary_beside(self.target, "spool")
-        scratch.mkdir(parents=True)
-        extra = {} if crop is None else crop_pass.columns(crop)
-        try:
-            with closing(FaceSpool(scratch / "annotations", faces.scheme.count)) as annotated:
-                self._read(annotated, report)
-                splits = self._splits(annotated)
-                with closing(
-                    FaceSpool(scratch / "faces", faces.scheme.count, extra, ("image_sha256",))
-                ) as done:
-                    self._crop(annotated, splits, done, report)
-                    self._report(report, done)
-                    kept = None if crop is None else crop.spec
-                    face_store.write_spool(self.target, done, faces.scheme, kept, report.made_from)
-        finally:
-            h5file.remove(scratch)
+        points, extra = faces.scheme.count, {} if crop is None else crop_pass.columns(crop)
+        with (
+            Scratch(self.target.parent, self.target.name) as scratch,
+            closing(ColumnBuffer(scratch.folder / "annotations", points)) as annotated,
+            closing(ColumnBuffer(scratch.folder / "faces", points, extra, ("image_sha256",))) as done,
+        ):
+            self._read(annotated, report)
+            splits = self._splits(annotated)
+            self._crop(annotated, splits, done, report)
+            self._report(report, done)
+            kept = None if crop is None else crop.spec
+            copy_rows([done], self.target, faces.scheme, kept, report.made_from)
         return report
 
     def _made_from(self) -> Mapping[str, Any]:
@@ -165,8 +162,8 @@ class _Conversion:
         }
         return self.faces.made_from(params, "flmd.convert")
 
-    def _read(self, annotated: FaceSpool, report: LossReport) -> None:
-        """First pass: every annotation to the spool."""
+    def _read(self, annotated: ColumnBuffer, report: LossReport) -> None:
+        """First pass: every annotation to the column buffer."""
         block: list[Face] = []
         with tqdm(desc="read annotations", unit="face", disable=None) as bar:
             for item in self.faces:
@@ -186,16 +183,18 @@ class _Conversion:
             annotated.append(block)
             bar.update(len(block))
 
-    def _splits(self, annotated: FaceSpool) -> list[str]:
+    def _splits(self, annotated: ColumnBuffer) -> list[str]:
         """Second pass: the split of every face."""
-        subjects = annotated.text["subject"].texts(0, len(annotated))
+        subjects = annotated.texts("subject")
         split = self.split
         if split.policy == SplitPolicy.SUBJECT:
             return by_subject(subjects, val=split.val, test=split.test, seed=split.seed)
-        published = annotated.text["split"].texts(0, len(annotated))
+        published = annotated.texts("split")
         return hold_out(subjects, published, val=split.val, seed=split.seed)
 
-    def _crop(self, annotated: FaceSpool, splits: list[str], done: FaceSpool, report: LossReport) -> None:
+    def _crop(
+        self, annotated: ColumnBuffer, splits: list[str], done: ColumnBuffer, report: LossReport
+    ) -> None:
         """Third pass: the faces that are kept."""
         pictures, crop = self.faces.pictures, self.crop
         if crop is None or pictures is None:
@@ -204,7 +203,7 @@ class _Conversion:
         with crop_pass.shared_work(pictures, crop, self.box, self.workers.executor, self.target) as work:
             crop_pass.crop_faces(work, annotated, splits, self.workers, done, report)
 
-    def _report(self, report: LossReport, done: FaceSpool) -> None:
+    def _report(self, report: LossReport, done: ColumnBuffer) -> None:
         """The loss report; InputError when there is nothing to make a store of."""
         report.describe(done)
         if self.reporting.path is not None:

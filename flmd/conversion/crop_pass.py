@@ -23,7 +23,7 @@ from flmd.face import Face, Skipped
 from flmd.parallel import shards
 from flmd.parallel.pool import in_order
 from flmd.parallel.shards import Shard, Shards
-from flmd.store.column_buffer import FaceSpool
+from flmd.store.column_buffer import ColumnBuffer
 from flmd.tree import FileTree
 
 ROWS_A_BLOCK, FACES_A_TASK, IMAGES_A_TASK = 512, 64, 8
@@ -81,10 +81,10 @@ def sample_of(tree: FileTree) -> dict[str, int]:
 
 def crop_faces(
     work: CropWork,
-    annotated: FaceSpool,
+    annotated: ColumnBuffer,
     splits: list[str],
     workers: Workers,
-    done: FaceSpool,
+    done: ColumnBuffer,
     report: LossReport,
 ) -> None:
     """Crop every annotated face, in the order of the first annotation of its picture.
@@ -122,7 +122,7 @@ def _crop_task(
     return bare, pixels if work.shards is None or not len(pixels) else work.shards.leave(pixels)
 
 
-def _tasks(annotated: FaceSpool, splits: list[str]) -> Iterator[list[list[Face]]]:
+def _tasks(annotated: ColumnBuffer, splits: list[str]) -> Iterator[list[list[Face]]]:
     """Pictures with all their faces, a handful of pictures a task."""
     order, starts = _group_by_image(annotated)
     ends = [*starts[1:], len(order)]
@@ -137,7 +137,7 @@ def _tasks(annotated: FaceSpool, splits: list[str]) -> Iterator[list[list[Face]]
         first = last + 1
 
 
-def _faces_at(annotated: FaceSpool, rows: NDArray[np.intp], splits: list[str]) -> list[Face]:
+def _faces_at(annotated: ColumnBuffer, rows: NDArray[np.intp], splits: list[str]) -> list[Face]:
     """The faces in these rows with their splits; neighbours are read in one go."""
     faces: list[Face] = []
     for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
@@ -147,13 +147,13 @@ def _faces_at(annotated: FaceSpool, rows: NDArray[np.intp], splits: list[str]) -
     return faces
 
 
-def _group_by_image(annotated: FaceSpool) -> tuple[NDArray[np.intp], list[int]]:
+def _group_by_image(annotated: ColumnBuffer) -> tuple[NDArray[np.intp], list[int]]:
     """Row numbers ordered so that rows of one picture adjoin, and where each picture begins."""
     first: dict[str, int] = {}
     key = np.empty(len(annotated), np.int64)
     for start in range(0, len(annotated), ROWS_A_BLOCK):
         stop = min(start + ROWS_A_BLOCK, len(annotated))
-        for row, name in enumerate(annotated.text["image"].texts(start, stop), start):
+        for row, name in enumerate(annotated.texts("image", slice(start, stop)), start):
             key[row] = first.setdefault(name, row)
     order = np.argsort(key, kind="stable")
     starts = np.flatnonzero(np.diff(key[order], prepend=-1)).tolist()

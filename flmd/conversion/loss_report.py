@@ -14,7 +14,7 @@ from flmd.conversion.splits import shared_subjects
 from flmd.errors import InputError
 from flmd.face import Skipped
 from flmd.formats import Detection
-from flmd.store.column_buffer import FaceSpool
+from flmd.store.column_buffer import ColumnBuffer
 
 NAMED = 5
 BLOCK = 4096
@@ -62,13 +62,13 @@ class LossReport:
         """The skipped faces in one line: "image_missing 3, wrong_point_count 1"."""
         return ", ".join(f"{reason} {count}" for reason, count in sorted(self.skipped.items()))
 
-    def describe(self, kept: FaceSpool) -> None:
+    def describe(self, kept: ColumnBuffer) -> None:
         """Look at the faces that were kept."""
         self.kept = len(kept)
         if not self.kept:
             return
-        subjects = kept.text["subject"].texts(0, len(kept))
-        splits = kept.text["split"].texts(0, len(kept))
+        subjects = kept.texts("subject")
+        splits = kept.texts("split")
         shared = shared_subjects(subjects, splits)
         self._found = {
             "splits": dict(sorted(Counter(splits).items())),
@@ -79,20 +79,20 @@ class LossReport:
         }
 
     @staticmethod
-    def _points(kept: FaceSpool) -> dict[str, Any]:
+    def _points(kept: ColumnBuffer) -> dict[str, Any]:
         outside = faces_outside = unlabelled = hidden = boxes_outside = 0
         for start in range(0, len(kept), BLOCK):
             rows = slice(start, start + BLOCK)
-            points = kept.numeric["landmarks"].rows()[rows]
-            size = kept.numeric["image_size"].rows()[rows][:, None, :]
+            points = kept.column("landmarks")[rows]
+            size = kept.column("image_size")[rows][:, None, :]
             # A pixel covers half a unit to each side of its centre.
             out = np.any((points < -0.5) | (points > size - 0.5), axis=2)
             outside += int(out.sum())
             faces_outside += int(out.any(axis=1).sum())
-            visibility = kept.numeric["visibility"].rows()[rows]
+            visibility = kept.column("visibility")[rows]
             unlabelled += int((visibility == 0).sum())
             hidden += int((visibility == 1).sum())
-            box = kept.numeric["box"].rows()[rows]
+            box = kept.column("box")[rows]
             far = box[:, :2] + box[:, 2:]
             boxes_outside += int(np.any((box[:, :2] < 0) | (far > size[:, 0]), axis=1).sum())
         return {
@@ -103,9 +103,9 @@ class LossReport:
         }
 
     @staticmethod
-    def _duplicates(kept: FaceSpool, splits: list[str]) -> dict[str, Any]:
-        names = kept.text["image"].texts(0, len(kept))
-        digests = kept.text["image_sha256"].texts(0, len(kept))
+    def _duplicates(kept: ColumnBuffer, splits: list[str]) -> dict[str, Any]:
+        names = kept.texts("image")
+        digests = kept.texts("image_sha256")
         groups: dict[str, dict[str, str]] = {}
         for name, digest, split in zip(names, digests, splits, strict=True):
             if digest:  # none is known where pictures were left out

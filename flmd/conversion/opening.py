@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from flmd import formats
 from flmd.conversion.face_source import AnnotatedFaces, FaceChanges, StoredFaces
+from flmd.core.atomic import Scratch, default_folder
 from flmd.errors import InputError, ParamsError
 from flmd.formats import Certainty, Detection, Format
 from flmd.schemes import Scheme, get_scheme
@@ -86,8 +86,8 @@ def _store(source: Path | str, scratch: Path | None, limits: Limits) -> Iterator
     if not is_address(source):
         yield Path(source) if is_store(source) else None
         return
-    with TemporaryDirectory(dir=scratch) as folder:
-        copy = Path(folder) / "fetched.h5"
+    with Scratch(scratch or default_folder(), "flmd-fetched") as here:
+        copy = here.folder / "fetched.h5"
         yield copy if fetch_to(str(source), copy, HDF5, limits) else None
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from flmd.core._version import __version__
+from flmd.core.atomic import whole_or_nothing
 
 BESIDE = "made_from.json"
 OWN = ("stage", "flmd", "inputs", "params")  # of a record, without those of its inputs
@@ -80,15 +80,8 @@ def write_beside(path: Path, record: Mapping[str, Any], files: Iterable[Path]) -
     path : of the JSON. files : in its folder or below; their digests are written too.
     """
     tree = {"made_from": dict(record), "files": digests_below(path.parent, files)}
-    part = path.with_name(f".{path.name}.tmp")
-    try:
-        with part.open("w", encoding="utf-8") as stream:
-            stream.write(json.dumps(tree, indent=2, sort_keys=True) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_or_nothing(path) as new:
+        new.write_text(json.dumps(tree, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_beside(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
-from flmd.store.column_buffer import FaceSpool
+from flmd.store.column_buffer import ColumnBuffer
 
 BLOCK = 512
 MOST_ASSIGNED = 500  # faces of one picture that are assigned; more are paired in their order
@@ -20,7 +20,7 @@ FAR = 1e12  # px, between faces that share no labelled point
 
 
 class Side:
-    """One side on disk: faces in a spool, and a number for the picture of each.
+    """One side on disk: faces in a column buffer, and a number for the picture of each.
 
     Parameters
     ----------
@@ -28,14 +28,14 @@ class Side:
     """
 
     def __init__(self, folder: Path, points: int) -> None:
-        self._spool = FaceSpool(folder, points, {}, ("where",))
+        self._buffer = ColumnBuffer(folder, points, {}, ("where",))
         self._points = points
         self.skipped = 0
         self.has_datasets = False
         self._keys: dict[bool, list[NDArray[np.uint64]]] = {False: [], True: []}
 
     def __len__(self) -> int:
-        return len(self._spool)
+        return len(self._buffer)
 
     def fill(self, faces: Iterable[Face | Skipped], progress: Callable[[int], object]) -> None:
         """Take in all faces; InputError for one of another number of points."""
@@ -57,7 +57,7 @@ class Side:
         progress(len(block))
 
     def _put(self, block: list[Face]) -> None:
-        self._spool.append(block, where=[f.where for f in block])
+        self._buffer.append(block, where=[f.where for f in block])
         self.has_datasets |= any(f.dataset for f in block)
         for by_dataset, keys in self._keys.items():
             names = (f"{f.dataset}\0{f.image}" if by_dataset else f.image for f in block)
@@ -69,24 +69,23 @@ class Side:
 
     def numbers(self, name: str, rows: NDArray[np.intp]) -> NDArray[Any]:
         """Rows of a numeric column, copied."""
-        return np.array(self._spool.numeric[name].rows()[rows])
+        return np.array(self._buffer.column(name)[rows])
 
     def texts(self, name: str, rows: NDArray[np.intp]) -> list[str]:
         """Rows of a text column; neighbours are read in one go."""
         found: list[str] = []
-        column = self._spool.text[name]
         for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
             if len(run):
-                found += column.texts(int(run[0]), int(run[-1]) + 1)
+                found += self._buffer.texts(name, slice(int(run[0]), int(run[-1]) + 1))
         return found
 
     def image(self, row: int) -> str:
         """The picture of a face."""
-        return self._spool.text["image"].texts(row, row + 1)[0]
+        return self._buffer.texts("image", slice(row, row + 1))[0]
 
     def where(self, row: int) -> str:
         """The place of a face."""
-        return self._spool.text["where"].texts(row, row + 1)[0] or f"face {row}"
+        return self._buffer.texts("where", slice(row, row + 1))[0] or f"face {row}"
 
     def place(self, row: int) -> str:
         """Picture and place of a face."""
@@ -94,7 +93,7 @@ class Side:
 
     def close(self) -> None:
         """Close the files."""
-        self._spool.close()
+        self._buffer.close()
 
 
 def _digest(name: str) -> int:

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from flmd.conversion.splits import by_subject, shared_subjects
 from flmd.core import provenance
 from flmd.errors import ParamsError
 from flmd.formats.layout import photo_of
-from flmd.store.face_store import TEXTS, FaceStore, building
+from flmd.store.build import Replaced, copy_rows
+from flmd.store.face_store import FaceStore
 
 STAGE = "flmd-data split"
 UNITS = ("subject", "image", "random")
@@ -78,7 +78,9 @@ def split_store(
         made_from = {**store.made_from, "params": used}
     else:
         made_from = provenance.made_from({store.path: store.made_from}, used, stage=STAGE)
-    _copy(store, target, drawn, made_from, progress)
+    crop = store.crop_spec if store.has_crops else None
+    changed = Replaced(store, texts={"split": drawn})
+    copy_rows([changed], target, store.scheme, crop, made_from, progress)
     return report
 
 
@@ -112,27 +114,3 @@ def _report(store: FaceStore, units: list[str], splits: list[str]) -> SplitRepor
         changed=sum(a != b for a, b in zip(before, splits, strict=True)),
         subjects_shared={pair: len(names) for pair, names in shared.items()},
     )
-
-
-def _copy(
-    store: FaceStore,
-    target: Path,
-    splits: list[str],
-    made_from: dict[str, Any],
-    progress: Callable[[int], object],
-) -> None:
-    names = ["landmarks", "visibility", "box", "image_size"]
-    crop = store.crop_spec if store.has_crops else None
-    widths = {name: store.numbers(name, slice(0, 0)).dtype.itemsize for name in TEXTS}
-    widths["split"] = max(map(len, splits))
-    with building(target, len(store), widths, store.scheme, crop, made_from) as builder:
-        for rows in store.blocks():
-            for name in names:
-                builder.put(name, rows.start, store.numbers(name, rows))
-            if crop is not None:
-                builder.put("affine", rows.start, store.numbers("affine", rows))
-                builder.put("crops", rows.start, store.crops[rows])
-            for name in TEXTS:
-                texts = splits[rows] if name == "split" else store.texts(name, rows)
-                builder.put_texts(name, rows.start, texts)
-            progress(rows.stop - rows.start)

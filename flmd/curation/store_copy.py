@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from flmd.conversion.face_source import StoredFaces
+from flmd.core.atomic import Scratch
 from flmd.errors import InputError
 from flmd.face import Skipped
-from flmd.store import face_store, h5file
-from flmd.store.column_buffer import FaceSpool
+from flmd.store.build import Replaced, copy_rows
+from flmd.store.column_buffer import ColumnBuffer
 
 
 def copy_store(
@@ -33,11 +34,11 @@ def copy_store(
     How many faces were written. InputError when one cannot be changed, or none is there.
     """
     old = faces.store
-    crops = crops and old.has_crops
-    crop = old.crop_spec if crops else None
-    scratch = h5file.temporary_beside(target, "spool")
-    spool = FaceSpool(scratch, faces.scheme.count, {}, ("image_sha256",))
-    try:
+    crop = old.crop_spec if crops and old.has_crops else None
+    with (
+        Scratch(target.parent, target.name) as scratch,
+        closing(ColumnBuffer(scratch.folder, faces.scheme.count, {}, ("image_sha256",))) as buffer,
+    ):
         with tqdm(desc="copy faces", total=len(old), unit="face", disable=None) as bar:
             for rows in old.blocks():
                 block = []
@@ -46,23 +47,12 @@ def copy_store(
                     if isinstance(changed, Skipped):
                         raise InputError(changed.what, where=changed.where)
                     block.append(changed)
-                spool.append(block, image_sha256=old.texts("image_sha256", rows))
+                buffer.append(block, image_sha256=old.texts("image_sha256", rows))
                 bar.update(len(block))
-        if not len(spool):
+        if not len(buffer):
             raise InputError("no faces", where=str(old.path))
-        used = {"scheme": faces.scheme.name, "crops": crops} if params is None else params
+        used = {"scheme": faces.scheme.name, "crops": crop is not None} if params is None else params
         made_from = faces.made_from(used, "flmd-data convert")
-        widths = {name: spool.text[name].width for name in face_store.TEXTS}
-        with face_store.building(target, len(spool), widths, faces.scheme, crop, made_from) as builder:
-            for rows in old.blocks():
-                for name in ("landmarks", "visibility", "box", "image_size"):
-                    builder.put(name, rows.start, spool.numeric[name].rows()[rows])
-                for name in face_store.TEXTS:
-                    builder.put_texts(name, rows.start, spool.text[name].texts(rows.start, rows.stop))
-                if crops:
-                    builder.put("crops", rows.start, np.asarray(old.crops[rows]))
-                    builder.put("affine", rows.start, old.numbers("affine", rows))
-        return len(spool)
-    finally:
-        spool.close()
-        h5file.remove(scratch)
+        pixels = {} if crop is None else {name: old.column(name) for name in ("affine", "crops")}
+        copy_rows([Replaced(buffer, numbers=pixels)], target, faces.scheme, crop, made_from)
+        return len(buffer)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import os
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from flmd.core.atomic import Scratch, default_folder, move_onto, naming, whole_or_nothing
 from flmd.errors import InputError, ParamsError, one_line
-from flmd.formats.layout import move_onto
 from flmd.tree import is_address, pack_folder
 from flmd.tree.remote import file_system
 
@@ -38,66 +36,34 @@ def placed(target: Path | str, overwrite: bool, scratch: Path | None) -> Iterato
     target = Path(target)
     if target.exists() and not overwrite:
         raise ParamsError("exists already", where=str(target), hint="add --overwrite to replace it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _folder_beside(target) as beside:
-        ending = _archive_ending(target.name)
-        if not ending:
-            yield beside / target.name
-            _move_all(beside, target)
-            return
-        inside = beside / target.name.removesuffix(ending)
-        yield inside
-        packed = beside / f"{target.name}.packed"
-        _pack(inside, packed, ending)
-        packed.replace(target)
+    ending = _archive_ending(target.name)
+    if ending:
+        with whole_or_nothing(target) as packed:
+            inside = packed.with_name(target.name[: -len(ending)] or "inside")
+            yield inside
+            _pack(inside, packed, ending)
+        return
+    with naming(target), Scratch(target.parent, target.name) as beside:
+        yield beside.folder / target.name
+        _move_all(beside, target)
 
 
 def _archive_ending(name: str) -> str:
     return next((ending for ending in ARCHIVES if name.lower().endswith(ending)), "")
 
 
-@contextlib.contextmanager
-def _folder_beside(target: Path) -> Iterator[Path]:
-    """A folder of this process beside the target; those that killed processes left are removed."""
-    for old in target.parent.glob(f".{target.name}.export.*.tmp"):
-        if not _alive(old.name.split(".")[-2]):
-            shutil.rmtree(old, ignore_errors=True)
-    folder = target.parent / f".{target.name}.export.{os.getpid()}.tmp"
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def _move_all(beside: Path, target: Path) -> None:
+def _move_all(beside: Scratch, target: Path) -> None:
     """Rename what was written into place: the target last, after the pictures and files beside it."""
-    others = sorted(path for path in beside.iterdir() if path.name != target.name)
+    others = sorted(path for path in beside.folder.iterdir() if path.name != target.name)
     for path in others:
         move_onto(path, target.parent / path.name)
-    written = beside / target.name
-    if not target.is_dir() or not written.is_dir():
-        if target.is_dir():
-            raise ParamsError("is a folder", where=str(target), expected="the name of a file")
+    written = beside.folder / target.name
+    if not target.is_dir():
         written.replace(target)
-        return
-    old = beside / ".old"
-    target.rename(old)
-    try:
-        written.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
+    elif written.is_dir():
+        beside.replace_folder(written, target)
+    else:
+        raise ParamsError("is a folder", where=str(target), expected="the name of a file")
 
 
 def _pack(folder: Path, target: Path, ending: str) -> None:
@@ -139,8 +105,8 @@ def _sent(address: str, overwrite: bool, scratch: Path | None) -> Iterator[Path]
     if there and not overwrite:
         raise ParamsError("exists already", where=address, hint="add --overwrite to replace it")
     name = path.rstrip("/").rpartition("/")[2]
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        top = Path(folder) / "out"
+    with Scratch(scratch or default_folder(), "flmd-export") as here:
+        top = here.folder / "out"
         top.mkdir()
         with placed(top / name, False, None) as work:
             yield work

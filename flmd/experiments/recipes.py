@@ -7,9 +7,7 @@ applied before cannot show in a result. Values are replaced whole: options and l
 from __future__ import annotations
 
 import io
-import os
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from ruamel.yaml.error import CommentMark, MarkedYAMLError, YAMLError
 from ruamel.yaml.tokens import CommentToken
 
 from flmd.core import params
+from flmd.core.atomic import whole_or_nothing
 from flmd.errors import FlmdError, ParamsError
 from flmd.models.options import unknown
 
@@ -254,12 +253,6 @@ def _one_line(value: Any) -> str:
 def _replace(path: Path, text: str) -> None:
     """Write a text file whole or not at all; its mode stays."""
     path = path.resolve()
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        Path(name).chmod(path.stat().st_mode & 0o777)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole_or_nothing(path) as new:
+        new.write_text(text, encoding="utf-8", newline="")
+        new.chmod(path.stat().st_mode & 0o777)

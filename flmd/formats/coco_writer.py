@@ -34,8 +34,8 @@ def write(faces: Iterable[Face], target: Path, scheme: Scheme) -> WriteReport:
             key = "" if files.one else split
             if key not in lists:
                 # Pictures stand before the annotations, so that reading need not go through all twice.
-                spool = stack.enter_context(tempfile.TemporaryFile(dir=target.parent))
-                lists[key] = _List(spool)
+                held = stack.enter_context(tempfile.TemporaryFile(dir=target.parent))
+                lists[key] = _List(held)
             return lists[key]
 
         for face in faces:
@@ -55,10 +55,10 @@ def write(faces: Iterable[Face], target: Path, scheme: Scheme) -> WriteReport:
 
 
 class _List:
-    """The annotations of one file, spooled, and its pictures."""
+    """The annotations of one file, held until its pictures are known, and these."""
 
-    def __init__(self, spool: BinaryIO) -> None:
-        self._spool = spool
+    def __init__(self, held: BinaryIO) -> None:
+        self._held = held
         self._images: dict[tuple[str, tuple[int, int] | None], int] = {}
         self._count = 0
 
@@ -79,7 +79,7 @@ class _List:
             attributes=kept,
         )
         line = json.dumps(_annotation(face, said, kept, self._count, image_id), allow_nan=False)
-        self._spool.write(((",\n" if self._count > 1 else "") + line).encode())
+        self._held.write(((",\n" if self._count > 1 else "") + line).encode())
 
     def copy_to(self, file: BinaryIO, scheme: Scheme) -> None:
         """Write the whole document."""
@@ -99,8 +99,8 @@ class _List:
                 image |= {"width": int(size[0]), "height": int(size[1])}
             file.write(((",\n" if number > 1 else "\n") + json.dumps(image)).encode())
         file.write(b'\n],\n"annotations": [\n')
-        self._spool.seek(0)
-        shutil.copyfileobj(self._spool, file, 1 << 20)
+        self._held.seek(0)
+        shutil.copyfileobj(self._held, file, 1 << 20)
         file.write(b"\n]}\n")
 
 

@@ -30,21 +30,21 @@ _KEEPS = frozenset({"box", "visibility", "unlabelled points"})
 
 
 class _MatFile:
-    """One file being written: pictures as they come, the numbers of faces from a spool at the end."""
+    """One file being written: pictures as they come, the numbers of faces at the end."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = h5py.File(path, "w", userblock_size=USERBLOCK, libver="earliest")
         self._held = self._file.create_group("#refs#")
-        self._spools: dict[str, BinaryIO] = {}
+        self._numbers: dict[str, BinaryIO] = {}
         self.count: dict[str, int] = {}
 
     def add(self, split: str, numbers: NDArray[np.float64], pixels: NDArray[np.uint8] | None) -> None:
         """``numbers`` (91,): box and phi. ``pixels`` (H, W, 3), or None for an empty cell."""
-        if split not in self._spools:
-            self._spools[split] = tempfile.TemporaryFile()  # noqa: SIM115
+        if split not in self._numbers:
+            self._numbers[split] = tempfile.TemporaryFile()  # noqa: SIM115
             self.count[split] = 0
-        self._spools[split].write(numbers.astype("<f8").tobytes())
+        self._numbers[split].write(numbers.astype("<f8").tobytes())
         number = self.count[split] = self.count[split] + 1
         if pixels is None:
             # As MATLAB keeps an empty array: its size as the data.
@@ -71,10 +71,10 @@ class _MatFile:
         boxes = self._file.create_dataset(names["boxes"], (4, count), "<f8")
         phis = self._file.create_dataset(names["phis"], (_WIDTH - 4, count), "<f8")
         if count:
-            self._spools[split].seek(0)
+            self._numbers[split].seek(0)
         for start in range(0, count, _BLOCK):
             end = min(start + _BLOCK, count)
-            data = self._spools[split].read((end - start) * _WIDTH * 8)
+            data = self._numbers[split].read((end - start) * _WIDTH * 8)
             block = np.frombuffer(data, "<f8").reshape(-1, _WIDTH)
             boxes[:, start:end], phis[:, start:end] = block[:, :4].T, block[:, 4:].T
             references = np.empty(end - start, h5py.ref_dtype)
@@ -87,8 +87,8 @@ class _MatFile:
     def close(self) -> None:
         """Let go of the files."""
         self._file.close()
-        for spool in self._spools.values():
-            spool.close()
+        for numbers in self._numbers.values():
+            numbers.close()
 
 
 def write(faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None) -> WriteReport:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import posixpath
 import re
-import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
+from flmd.core.atomic import whole_or_nothing as whole_or_nothing  # plugins import it from here
 from flmd.face import Face
 from flmd.formats.base import WriteReport
 from flmd.tree import FileTree
@@ -126,35 +123,3 @@ def count_description_losses(report: WriteReport, face: Face, subject: str) -> N
         report.lost["dataset"] += 1
     if (face.visibility == 1).any():
         report.lost["visibility"] += 1
-
-
-@contextlib.contextmanager
-def whole_or_nothing(target: Path) -> Iterator[Path]:
-    """A free path beside ``target`` for a file or folder, renamed onto it at the end; removed on failure.
-
-    Files of a new folder are renamed one by one into a folder that is there already, at any depth.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.parent / f".{target.name}.part.tmp.{os.getpid()}"
-    _remove(scratch)
-    try:
-        yield scratch
-        move_onto(scratch, target)
-    finally:
-        _remove(scratch)
-
-
-def move_onto(source: Path, target: Path) -> None:
-    """Rename a file over another, or the files of a folder, at any depth, into one that is there already."""
-    if source.is_dir() and not source.is_symlink() and target.is_dir():
-        for inside in sorted(source.iterdir()):
-            move_onto(inside, target / inside.name)
-    else:
-        source.replace(target)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

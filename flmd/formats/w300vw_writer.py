@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from collections.abc import Iterable
@@ -139,7 +138,7 @@ class _Videos:
     @property
     def _part(self) -> Path:
         # FFmpeg need not understand the names of pictures.
-        return self._folder / f".part.{os.getpid()}.tmp.avi"
+        return self._folder / ".part.avi"
 
     def _decode(self, image: str) -> NDArray[np.uint8]:
         from flmd.core import images

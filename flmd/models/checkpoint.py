@@ -10,7 +10,6 @@ which of them happened to be shared.
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from flmd import models
+from flmd.core.atomic import whole_or_nothing
 from flmd.core.crop_spec import CropSpec
 from flmd.errors import FlmdError, InputError, StoreError
 from flmd.models.normalisation import Normalisation
@@ -142,19 +142,9 @@ def load_resume(path: Path | str) -> dict[str, Any]:
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    # One temporary name for each target, so that what a killed writer left is overwritten by the next.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            # Given a file object instead of a name, torch does not put the name into the archive.
-            torch.save(dict(content), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    # Given a file object instead of a name, torch does not put the name into the archive.
+    with whole_or_nothing(path) as new, new.open("wb") as file:
+        torch.save(dict(content), file)
 
 
 def _read(path: Path, kind: str) -> dict[str, Any]:

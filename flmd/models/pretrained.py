@@ -1,16 +1,64 @@
-"""Pretrained weights: from torchvision's server, or from a file."""
+"""Pretrained weights: found, placed as one output of the pipeline, loaded into a network.
+
+torchvision is imported only by the networks that are its own, so that placing no weights is quick.
+"""
 
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import WeightsEnum
 
+from flmd import models
+from flmd.core.atomic import whole_or_nothing
 from flmd.errors import ParamsError
+
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
+
+NONE, IMAGENET = "none", "imagenet"
+KEY = "train.pretrained"
+
+
+def place_weights(network: str, pretrained: str, target: Path, folder: Path) -> str:
+    """Copy the weights that a network starts from to ``target``, whole or not at all.
+
+    Parameters
+    ----------
+    network : by name. pretrained : as params.yaml's train.pretrained; with "none" the target says just that.
+    folder : where weights files must lie for the pipeline to depend on their bytes.
+
+    Returns
+    -------
+    Where the weights came from, or "none".
+
+    Raises
+    ------
+    ParamsError : the network takes none, there is no such file or it lies elsewhere, or torchvision's
+        cannot be fetched.
+    """
+    if pretrained == NONE:
+        with whole_or_nothing(target) as new:
+            new.write_text("none\n", encoding="utf-8")
+        return NONE
+    models.check_pretrained(network, pretrained)
+    if pretrained == IMAGENET:
+        source = imagenet_file(network, models.imagenet_of(network))
+    else:
+        source = weights_file(pretrained)
+        if not source.resolve().is_relative_to(folder.resolve()):
+            raise ParamsError(
+                f"{KEY} is {pretrained!r}, outside {folder}",
+                hint=f"copy the file to {folder / source.name} and set {KEY}: {folder / source.name}",
+            )
+    with whole_or_nothing(target) as new:
+        shutil.copyfile(source, new)
+    return str(source)
 
 
 def load_pretrained(network: str, module: nn.Module, pretrained: str, imagenet: WeightsEnum) -> None:
@@ -27,15 +75,9 @@ def load_pretrained(network: str, module: nn.Module, pretrained: str, imagenet: 
     ------
     ParamsError : the weights cannot be had, cannot be loaded safely, or belong to another network.
     """
-    if pretrained == "none":
+    if pretrained == NONE:
         return
-    path = imagenet_file(network, imagenet) if pretrained == "imagenet" else Path(pretrained)
-    if not path.is_file():
-        raise ParamsError(
-            f"pretrained weights {pretrained!r}: no such file",
-            expected="none, imagenet or a weights file",
-            hint="put the file there, or set train.pretrained: none",
-        )
+    path = imagenet_file(network, imagenet) if pretrained == IMAGENET else weights_file(pretrained)
     try:
         weights: object = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
@@ -48,6 +90,18 @@ def load_pretrained(network: str, module: nn.Module, pretrained: str, imagenet: 
         module.load_state_dict(weights)
     except RuntimeError:
         raise ParamsError(f"weights of another network than {network}", where=str(path)) from None
+
+
+def weights_file(pretrained: str) -> Path:
+    """The weights file that train.pretrained names; ParamsError when there is none."""
+    path = Path(pretrained)
+    if not path.is_file():
+        raise ParamsError(
+            f"{KEY} is {pretrained!r}: no such file",
+            expected="none, imagenet or a weights file",
+            hint=f"put the file there (`dvc pull` brings one that was added), or set {KEY}: none",
+        )
+    return path
 
 
 def imagenet_file(network: str, imagenet: WeightsEnum) -> Path:

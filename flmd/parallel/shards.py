@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core.atomic import Scratch
 from flmd.errors import StoreError
-from flmd.store import h5file
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,5 @@ class Shards:
 @contextmanager
 def beside(target: Path) -> Iterator[Shards]:
     """Shards in a folder beside the file they are for; removed at the end, whatever is in it."""
-    folder = h5file.temporary_beside(target, "shards").absolute()
-    folder.mkdir()
-    try:
-        yield Shards(folder)
-    finally:
-        h5file.remove(folder)
+    with Scratch(target.parent.absolute(), target.name) as scratch:
+        yield Shards(scratch.folder)

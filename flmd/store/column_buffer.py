@@ -80,7 +80,7 @@ class TextColumn:
         self._ends.close()
 
 
-class FaceSpool:
+class ColumnBuffer:
     """Faces of K points on disk, with whatever further numeric columns are asked for.
 
     Parameters
@@ -106,44 +106,58 @@ class FaceSpool:
             "image_size": ((2,), "i4"),
             **(extra or {}),
         }
-        self.numeric = {name: Column(folder / name, *kind) for name, kind in shapes.items()}
-        self.text = {name: TextColumn(folder, name) for name in (*TEXTS, *texts)}
+        self._numeric = {name: Column(folder / name, *kind) for name, kind in shapes.items()}
+        self._text = {name: TextColumn(folder, name) for name in (*TEXTS, *texts)}
 
     def __len__(self) -> int:
-        return self.numeric["landmarks"].count
+        return self._numeric["landmarks"].count
 
     def append(self, faces: list[Face], **extra: Any) -> None:
         """Add faces and the rows of the further columns."""
         if not faces:
             return
-        self.numeric["landmarks"].append(np.stack([f.landmarks for f in faces]))
-        self.numeric["visibility"].append(np.stack([f.visibility for f in faces]))
-        self.numeric["box"].append(np.stack([NO_BOX if f.box is None else f.box for f in faces]))
-        self.numeric["image_size"].append(np.array([f.image_size or (0, 0) for f in faces]))
+        self._numeric["landmarks"].append(np.stack([f.landmarks for f in faces]))
+        self._numeric["visibility"].append(np.stack([f.visibility for f in faces]))
+        self._numeric["box"].append(np.stack([NO_BOX if f.box is None else f.box for f in faces]))
+        self._numeric["image_size"].append(np.array([f.image_size or (0, 0) for f in faces]))
         for name in TEXTS[:-1]:
-            self.text[name].append([getattr(f, name) for f in faces])
-        self.text["attributes"].append([attributes_json(f) for f in faces])
+            self._text[name].append([getattr(f, name) for f in faces])
+        self._text["attributes"].append([attributes_json(f) for f in faces])
         for name, rows in extra.items():
-            column: Any = self.numeric.get(name) or self.text[name]
+            column: Any = self._numeric.get(name) or self._text[name]
             column.append(rows)
 
     def append_columns(self, numbers: Mapping[str, NDArray[Any]], texts: Mapping[str, list[str]]) -> None:
         """Add the same rows of every column."""
-        for name, column in self.numeric.items():
+        for name, column in self._numeric.items():
             column.append(numbers[name])
-        for name, text in self.text.items():
+        for name, text in self._text.items():
             text.append(texts[name])
+
+    def column(self, name: str) -> NDArray[Any]:
+        """All rows of a numeric column, as a read-only memory map."""
+        return self._numeric[name].rows()
+
+    def texts(self, name: str, rows: slice = slice(None)) -> list[str]:
+        """Rows of a text column."""
+        start, stop, _ = rows.indices(len(self))
+        return self._text[name].texts(start, stop)
+
+    def text_width(self, name: str) -> int:
+        """Bytes of UTF-8 of the longest text of a column."""
+        return self._text[name].width
 
     def faces(self, start: int, stop: int) -> list[Face]:
         """Faces start ... stop - 1, arrays copied out of the file."""
-        numbers = {name: np.array(self.numeric[name].rows()[start:stop]) for name in NUMBERS}
-        return faces_of(numbers, {name: self.text[name].texts(start, stop) for name in TEXTS})
+        rows = slice(start, stop)
+        numbers = {name: np.array(self.column(name)[rows]) for name in NUMBERS}
+        return faces_of(numbers, {name: self.texts(name, rows) for name in TEXTS})
 
     def close(self) -> None:
         """Close all files."""
-        for number in self.numeric.values():
+        for number in self._numeric.values():
             number.close()
-        for text in self.text.values():
+        for text in self._text.values():
             text.close()
 
 

@@ -22,131 +22,20 @@ texts      (N,)             UTF-8   image, image_sha256, subject, split, subset,
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.core import provenance
 from flmd.core.crop_spec import CropSpec
 from flmd.errors import StoreError
 from flmd.face import Face
-from flmd.schemes import Scheme, get_scheme
+from flmd.schemes import get_scheme
 from flmd.store import h5file
-from flmd.store.column_buffer import NUMBERS, FaceSpool, faces_of
-
-FORMAT, VERSION = "flmd-faces", 1
-BLOCK = 256
-TEXTS = ("image", "image_sha256", "subject", "split", "subset", "dataset", "box_source", "attributes")
-UNITS = {
-    "crops": "levels 0-255; (N, S, S) grey or (N, 3, S, S) planar RGB",
-    "affine": "image pixels -> crop pixels, (2, 3) acting on (x, y, 1)",
-    "landmarks": "image pixels, the centre of the top-left pixel is (0, 0); NaN: not labelled",
-    "visibility": "0 not labelled, 1 labelled but hidden, 2 visible",
-    "box": "x, y, width, height, image pixels; covers pixels x ... x + width - 1",
-    "image_size": "width, height, pixels",
-}
-
-
-class StoreBuilder:
-    """The datasets of a store of N faces, being filled.
-
-    Made by :func:`building`; every row of every dataset must be put before the block ends.
-    """
-
-    def __init__(
-        self, file: h5py.File, numeric: dict[str, h5py.Dataset], text: dict[str, h5py.Dataset]
-    ) -> None:
-        self._file, self._numeric, self._text = file, numeric, text
-
-    def put(self, name: str, start: int, rows: NDArray[Any]) -> None:
-        """Write rows ``start ...`` of a numeric dataset."""
-        h5file.write_rows(self._file, self._numeric[name], start, rows)
-
-    def put_texts(self, name: str, start: int, texts: list[str]) -> None:
-        """Write rows ``start ...`` of a text dataset."""
-        dataset = self._text[name]
-        h5file.write_rows(self._file, dataset, start, h5file.encode_texts(texts, dataset.dtype.itemsize))
-
-
-class building:  # noqa: N801  (a context manager reads like a verb)
-    """Create a store of ``count`` faces atomically: ``with building(...) as builder: builder.put(...)``.
-
-    Parameters
-    ----------
-    target : path of the store.
-    count : N. widths : text column -> longest text in UTF-8 bytes.
-    scheme : of the landmarks. crop : of the context crops; None: without them.
-    made_from : digests and params, kept as JSON.
-    """
-
-    def __init__(
-        self,
-        target: Path,
-        count: int,
-        widths: Mapping[str, int],
-        scheme: Scheme,
-        crop: CropSpec | None,
-        made_from: Mapping[str, Any],
-    ) -> None:
-        self._count, self._widths, self._scheme, self._crop = count, widths, scheme, crop
-        self._made_from = made_from
-        pixels = int(np.prod(crop.shape)) if crop else 0
-        row = pixels + 48 + scheme.count * 9 + 24 + sum(max(widths[t], 1) for t in TEXTS)
-        self._creating = h5file.creating(target, need=count * row)
-
-    def __enter__(self) -> StoreBuilder:
-        file = self._creating.__enter__()
-        points, count = self._scheme.count, self._count
-        h5file.set_header(file, FORMAT, VERSION, scheme=self._scheme.name, made_from=self._made_from)
-        shapes: dict[str, tuple[tuple[int, ...], str]] = {
-            "landmarks": ((points, 2), "f4"),
-            "visibility": ((points,), "u1"),
-            "box": ((4,), "f4"),
-            "image_size": ((2,), "i4"),
-        }
-        if self._crop:
-            file.attrs["crop_size"], file.attrs["margin"] = self._crop.size, self._crop.margin
-            file.attrs["color"] = self._crop.color
-            shapes["affine"] = ((2, 3), "f8")
-            shapes["crops"] = (self._crop.shape, "u1")
-        numeric = {
-            name: h5file.add_dataset(file, name, (count, *shape), dtype, units=UNITS[name])
-            for name, (shape, dtype) in shapes.items()
-        }
-        text = {name: h5file.add_text(file, name, count, self._widths[name]) for name in TEXTS}
-        file.flush()
-        return StoreBuilder(file, numeric, text)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._creating.__exit__(kind, error, trace)
-
-
-def write_spool(
-    target: Path,
-    spool: FaceSpool,
-    scheme: Scheme,
-    crop: CropSpec | None,
-    made_from: Mapping[str, Any],
-    progress: Callable[[int], object] = lambda n: None,
-) -> None:
-    """Write a spool that has all columns of a store as a store."""
-    widths = {name: spool.text[name].width for name in TEXTS}
-    names = ["landmarks", "visibility", "box", "image_size", *(("affine", "crops") if crop else ())]
-    with building(target, len(spool), widths, scheme, crop, made_from) as builder:
-        for start in range(0, len(spool), BLOCK):
-            stop = min(start + BLOCK, len(spool))
-            for name in names:
-                builder.put(name, start, spool.numeric[name].rows()[start:stop])
-            for name in TEXTS:
-                builder.put_texts(name, start, spool.text[name].texts(start, stop))
-            progress(stop - start)
+from flmd.store.column_buffer import NUMBERS, faces_of
+from flmd.store.layout import BLOCK, FORMAT, TEXTS, VERSION, numeric_columns
 
 
 class FaceStore:
@@ -190,17 +79,9 @@ class FaceStore:
             raise StoreError("made_from is not JSON", where=str(self.path)) from None
         self._crop = self._read_crop() if self.has_crops else None
         self._count = len(self._file["landmarks"])
-        k = self.scheme.count
-        expected: dict[str, tuple[int, ...]] = {
-            "landmarks": (k, 2),
-            "visibility": (k,),
-            "box": (4,),
-            "image_size": (2,),
-        }
-        if self._crop is not None:
-            expected |= {"crops": self._crop.shape, "affine": (2, 3)}
+        numeric = numeric_columns(self.scheme.count, self._crop)
         for name in names:
-            want = (self._count, *expected.get(name, ()))
+            want = (self._count, *(numeric[name][0] if name in numeric else ()))
             if self._file[name].shape != want:
                 raise StoreError(
                     f"{name} has shape {self._file[name].shape}", where=str(self.path), expected=str(want)
@@ -244,6 +125,10 @@ class FaceStore:
             )
         return self._crop
 
+    def column(self, name: str) -> NDArray[Any]:
+        """All rows of a numeric column, as a read-only memory map."""
+        return self._map(name)
+
     def numbers(self, name: str, rows: slice | NDArray[np.intp] = slice(None)) -> NDArray[Any]:
         """Rows of "landmarks", "visibility", "box", "image_size" or "affine", copied to memory."""
         return np.array(self._map(name)[rows])
@@ -251,6 +136,10 @@ class FaceStore:
     def texts(self, name: str, rows: slice | NDArray[np.intp] = slice(None)) -> list[str]:
         """Rows of one of TEXTS."""
         return h5file.decode_texts(self._map(name)[rows])
+
+    def text_width(self, name: str) -> int:
+        """Bytes of UTF-8 that hold each text of a column."""
+        return self._map(name).dtype.itemsize
 
     def rows_where(self, **texts: str) -> NDArray[np.intp]:
         """Row numbers of the faces whose text columns equal all of these, e.g. ``split="test"``."""
@@ -285,58 +174,3 @@ class FaceStore:
 
     def __reduce__(self) -> tuple[type[FaceStore], tuple[Path]]:
         return FaceStore, (self.path.absolute(),)  # a worker may run in another folder
-
-
-def merge(
-    stores: list[FaceStore],
-    target: Path,
-    progress: Callable[[int], object] = lambda n: None,
-    made_from: Mapping[str, Any] | None = None,
-) -> None:
-    """Join stores of one scheme and one kind of crop into one, in the order given.
-
-    ``made_from`` is kept in the store; by default it names the stores and their digests.
-
-    Raises
-    ------
-    StoreError : they differ in scheme, crop size, margin or colour, or there are none.
-    """
-    if not stores:
-        raise StoreError("no stores to merge")
-    first = stores[0]
-    for other in stores[1:]:
-        own = _kind(other)
-        for what, wanted in _kind(first).items():
-            if own[what] != wanted:
-                raise StoreError(
-                    f"{what} is {own[what]!r} but {wanted!r} in {first.path}",
-                    where=str(other.path),
-                    hint="convert both alike",
-                )
-    widths = {name: max(s._file[name].dtype.itemsize for s in stores) for name in TEXTS}
-    crop = first.crop_spec if first.has_crops else None
-    names = ["landmarks", "visibility", "box", "image_size", *(("affine", "crops") if crop else ())]
-    if made_from is None:
-        made_from = provenance.made_from({s.path: s.made_from for s in stores}, {}, stage="flmd-data merge")
-    count = sum(map(len, stores))
-    with building(target, count, widths, first.scheme, crop, made_from) as builder:
-        start = 0
-        for store in stores:
-            for rows in store.blocks():
-                for name in names:
-                    builder.put(name, start + rows.start, store._map(name)[rows])
-                for name in TEXTS:
-                    builder.put_texts(name, start + rows.start, store.texts(name, rows))
-                progress(rows.stop - rows.start)
-            start += len(store)
-
-
-def _kind(store: FaceStore) -> dict[str, object]:
-    """What stores must agree in to be joined."""
-    crop = store.crop_spec if store.has_crops else None
-    return {
-        "scheme": store.scheme.name,
-        "crop_size": crop and crop.size,
-        "margin": crop and crop.margin,
-        "color": crop and crop.color,
-    }

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,44 +19,11 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from flmd.core.atomic import whole_or_nothing
 from flmd.errors import StoreError
 
 ALIGNMENT = 4096
 LARGEST_ATTRIBUTE = 60_000  # bytes; HDF5 takes a little less than 64 KiB
-_TEMPORARY = re.compile(r"\.tmp\.(\d+)$")
-
-
-def temporary_beside(target: Path, what: str = "part") -> Path:
-    """A free name beside ``target`` for what is not finished; those of processes that died are removed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for old in target.parent.glob(f".{target.name}.{what}.tmp.*"):
-        match = _TEMPORARY.search(old.name)
-        if match and not _alive(int(match[1])):
-            remove(old)
-    return target.parent / f".{target.name}.{what}.tmp.{os.getpid()}"
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    if pid == os.getpid():
-        return False  # our own name, left over by an earlier process of the same number
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:  # a killed process that nobody has collected yet still answers
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return True
 
 
 def require_space(target: Path, need: int) -> None:
@@ -81,13 +47,12 @@ def creating(target: Path, *, need: int = 0) -> Iterator[h5py.File]:
     need : bytes it will take at least; checked against the free space first.
     """
     require_space(target, need)
-    temporary = temporary_beside(target)
     try:
-        with h5py.File(temporary, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT) as file:
+        with (
+            whole_or_nothing(target) as new,
+            h5py.File(new, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT) as file,
+        ):
             yield file
-        with temporary.open("rb+") as raw:
-            os.fsync(raw.fileno())
-        temporary.replace(target)
     except (OSError, RuntimeError) as error:
         # HDF5 reports a full disk as a RuntimeError or an OSError with a long trace in its text.
         if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
@@ -95,8 +60,6 @@ def creating(target: Path, *, need: int = 0) -> Iterator[h5py.File]:
                 "the disk is full", where=str(target), hint="free some space and run again"
             ) from None
         raise
-    finally:
-        remove(temporary)
 
 
 def add_dataset(
@@ -125,7 +88,12 @@ def add_text(group: h5py.Group, name: str, count: int, width: int, **attributes:
 
 def encode_texts(texts: list[str], width: int) -> NDArray[np.bytes_]:
     """UTF-8 bytes of a fixed width, for a dataset made by :func:`add_text`."""
-    return np.array([t.encode("utf-8", "surrogateescape") for t in texts], dtype=f"S{max(width, 1)}")
+    return np.array([encode_text(text) for text in texts], dtype=f"S{max(width, 1)}")
+
+
+def encode_text(text: str) -> bytes:
+    """UTF-8; bytes that were none when the text was read become those bytes again."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def decode_texts(raw: NDArray[np.bytes_]) -> list[str]:

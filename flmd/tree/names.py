@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from flmd.core.atomic import UNFINISHED
 from flmd.errors import InputError
 
 JUNK = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", ".git", ".hg", ".svn"})
@@ -24,8 +25,13 @@ def _escape(character: str) -> str:
 
 
 def is_junk(name: str) -> bool:
-    """Whether a file was left by an operating system or a version control tool, not by the data's author."""
-    return any(part in JUNK or part.startswith("._") for part in name.split("/"))
+    """Whether a file was left by an operating system or a version control tool, not by the data's author.
+
+    So is what another process has not finished writing (:mod:`flmd.core.atomic`).
+    """
+    return any(
+        part in JUNK or part.startswith("._") or UNFINISHED.fullmatch(part) for part in name.split("/")
+    )
 
 
 def member_name(raw: str, origin: str) -> str:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from flmd.core.atomic import ScratchFile
+from flmd.core.atomic import whole_or_nothing
 from flmd.errors import InputError
 from flmd.tree.base import DEFAULT_LIMITS, Limits
 from flmd.tree.folder import PathTree, open_folder
@@ -34,14 +34,8 @@ def pack_folder(folder: Path, target: Path, *, limits: Limits = DEFAULT_LIMITS) 
     tree = open_folder(folder, limits)
     if not tree.names:
         raise InputError("the folder holds no files", where=shown(str(folder)))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = ScratchFile(target.parent, target.name)
-    try:
-        _write(tree, scratch.stream)
-        scratch.keep_as(target)
-    except BaseException:
-        scratch.discard()
-        raise
+    with whole_or_nothing(target) as new, new.open("wb") as stream:
+        _write(tree, stream)
 
 
 def _write(tree: PathTree, stream: BinaryIO) -> None:

@@ -28,15 +28,15 @@ CORRUPT = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
 
 class TarTree(FileTree):
-    """Members of a plain tar, read by offset. ``spool`` is the unpacked copy, where there is one."""
+    """Members of a plain tar, read by offset. ``unpacked`` is the copy of a compressed one."""
 
     kind = "tar"
 
     def __init__(
-        self, origin: str, file: SharedFile, index: dict[str, tuple[int, int]], spool: ScratchFile | None
+        self, origin: str, file: SharedFile, index: dict[str, tuple[int, int]], unpacked: ScratchFile | None
     ) -> None:
         super().__init__(origin, index)
-        self._file, self._entries, self._spool = file, index, spool
+        self._file, self._entries, self._unpacked = file, index, unpacked
 
     def size(self, name: str) -> int:
         return self._entry(name)[1]
@@ -55,9 +55,9 @@ class TarTree(FileTree):
 
     def close(self) -> None:
         self._file.close()
-        if self._spool is not None:
-            self._spool.discard()
-            self._spool = None
+        if self._unpacked is not None:
+            self._unpacked.discard()
+            self._unpacked = None
 
     def _entry(self, name: str) -> tuple[int, int]:
         try:
@@ -66,7 +66,7 @@ class TarTree(FileTree):
             raise self._missing(name) from None
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_spool": None}  # the process that unpacked it is the one that deletes it
+        return {**self.__dict__, "_unpacked": None}  # the process that unpacked it is the one that deletes it
 
 
 def is_tar(block: bytes) -> bool:
@@ -94,17 +94,17 @@ def open_compressed_tar(path: Path, codec: str, limits: Limits, scratch: Path | 
     origin = shown(path.name)
     folder = scratch or default_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    spool = ScratchFile(folder, "flmd-spool")
+    unpacked = ScratchFile(folder, "flmd-unpacked")
     try:
-        _unpack(path, codec, limits, spool)
-        file = SharedFile(spool.path, origin)
-        return TarTree(origin, file, _index(file, limits), spool)
+        _unpack(path, codec, limits, unpacked)
+        file = SharedFile(unpacked.path, origin)
+        return TarTree(origin, file, _index(file, limits), unpacked)
     except BaseException:
-        spool.discard()
+        unpacked.discard()
         raise
 
 
-def _unpack(path: Path, codec: str, limits: Limits, spool: ScratchFile) -> None:
+def _unpack(path: Path, codec: str, limits: Limits, unpacked: ScratchFile) -> None:
     origin = shown(path.name)
     total = 0
     size = path.stat().st_size
@@ -121,13 +121,13 @@ def _unpack(path: Path, codec: str, limits: Limits, spool: ScratchFile) -> None:
             total += len(chunk)
             limits.check_expansion(total, raw.tell(), origin)
             try:
-                spool.stream.write(chunk)
+                unpacked.stream.write(chunk)
             except OSError as error:
-                raise OSError(error.errno, error.strerror, str(spool.path)) from error
+                raise OSError(error.errno, error.strerror, str(unpacked.path)) from error
             bar.update(raw.tell() - bar.n)
         if total == 0:
             raise InputError(f"{codec} data with nothing inside", where=origin)
-        spool.stream.flush()
+        unpacked.stream.flush()
 
 
 class _Readable(Protocol):

@@ -140,7 +140,7 @@ def test_strict_stops_at_the_first_bad_face_and_keeps_the_old_store(tmp_path: Pa
     with pytest.raises(InputError, match=r"missing\.jpg"):
         convert_list(tmp_path, [make_face("good.jpg"), make_face("missing.jpg")], target, strict=True)
     assert target.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir() if ".tmp." in p.name] == []
+    assert [p.name for p in tmp_path.iterdir() if p.suffix == ".tmp"] == []
 
 
 def test_no_usable_face_is_an_error_that_says_why(tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from flmd.curation.stats_tables import tables
 from flmd.face import Face, visibility_of
 from flmd.schemes import get_scheme
 from flmd.schemes.head_pose import MEAN_SHAPE, rotation
-from flmd.store.column_buffer import FaceSpool
-from flmd.store.face_store import FaceStore, write_spool
+from flmd.store.build import copy_rows
+from flmd.store.column_buffer import ColumnBuffer
+from flmd.store.face_store import FaceStore
 
 
 def posed(image: str, yaw: float, eyes: float, **fields: object) -> Face:
@@ -29,10 +30,10 @@ def posed(image: str, yaw: float, eyes: float, **fields: object) -> Face:
 
 
 def write(path: Path, faces: list[Face], scheme: str = "ibug68") -> Path:
-    spool = FaceSpool(path.with_suffix(".spool"), get_scheme(scheme).count, {}, ("image_sha256",))
-    spool.append(faces, image_sha256=["0"] * len(faces))
-    write_spool(path, spool, get_scheme(scheme), None, {})
-    spool.close()
+    buffer = ColumnBuffer(path.with_suffix(".columns"), get_scheme(scheme).count, {}, ("image_sha256",))
+    buffer.append(faces, image_sha256=["0"] * len(faces))
+    copy_rows([buffer], path, get_scheme(scheme), None, {})
+    buffer.close()
     return path
 
 

@@ -19,14 +19,19 @@ from flmd.core.crop_spec import CropSpec
 from flmd.errors import StoreError
 from flmd.face import Face
 from flmd.schemes import IBUG68
-from flmd.store import column_buffer, face_store, h5file
+from flmd.store import h5file
+from flmd.store.build import copy_rows
+from flmd.store.column_buffer import ColumnBuffer
+from flmd.store.face_store import FaceStore
+from flmd.store.layout import VERSION
+from flmd.store.merge import merge
 from tests.factories import make_face
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 
 
 def write(target: Path, faces: list[Face], *, scratch: Path, size: int = 8, margin: float = 2.0) -> None:
-    made = column_buffer.FaceSpool(
+    made = ColumnBuffer(
         scratch, 68, {"affine": ((2, 3), "f8"), "crops": ((size, size), "u1")}, ("image_sha256",)
     )
     rng = np.random.default_rng(len(faces))
@@ -36,7 +41,7 @@ def write(target: Path, faces: list[Face], *, scratch: Path, size: int = 8, marg
         crops=rng.integers(0, 255, (len(faces), size, size)),
         image_sha256=["0" * 64] * len(faces),
     )
-    face_store.write_spool(target, made, IBUG68, CropSpec(size, margin, "grey"), {"raw": "abc"})
+    copy_rows([made], target, IBUG68, CropSpec(size, margin, "grey"), {"raw": "abc"})
     made.close()
 
 
@@ -57,7 +62,7 @@ def test_any_text_comes_back(
     for face, (_, _, note) in zip(faces, names, strict=True):
         face.attributes = {"note": note}
     write(folder / "s.h5", faces, scratch=folder / "scratch")
-    with face_store.FaceStore(folder / "s.h5") as back:
+    with FaceStore(folder / "s.h5") as back:
         for face, (image, subject, note) in zip(back.faces(), names, strict=True):
             assert (face.image, face.subject, face.attributes) == (image, subject or "s", {"note": note})
 
@@ -79,12 +84,12 @@ def test_same_faces_same_bytes(tmp_path: Path, path: Path) -> None:
 
 
 def test_pickles_as_its_path(path: Path) -> None:
-    with face_store.FaceStore(path) as opened, pickle.loads(pickle.dumps(opened)) as other:
+    with FaceStore(path) as opened, pickle.loads(pickle.dumps(opened)) as other:
         assert (other.crops == opened.crops).all()
 
 
 def test_rows_where(path: Path) -> None:
-    with face_store.FaceStore(path) as opened:
+    with FaceStore(path) as opened:
         assert opened.rows_where(image="2.jpg", split="train").tolist() == [2]
         assert opened.rows_where(split="test").tolist() == []
 
@@ -92,9 +97,9 @@ def test_rows_where(path: Path) -> None:
 def test_merge_keeps_every_row_in_order(tmp_path: Path, path: Path) -> None:
     other = tmp_path / "other.h5"
     write(other, [make_face("a much longer name.jpg", seed=9)], scratch=tmp_path / "scratch2")
-    with face_store.FaceStore(path) as a, face_store.FaceStore(other) as b:
-        face_store.merge([a, b], tmp_path / "both.h5")
-        with face_store.FaceStore(tmp_path / "both.h5") as both:
+    with FaceStore(path) as a, FaceStore(other) as b:
+        merge([a, b], tmp_path / "both.h5")
+        with FaceStore(tmp_path / "both.h5") as both:
             assert both.texts("image") == [*a.texts("image"), *b.texts("image")]
             assert (both.crops[:5] == a.crops).all()
             assert (both.numbers("landmarks")[5:] == b.numbers("landmarks")).all()
@@ -108,11 +113,11 @@ def test_merge_refuses_crops_of_another_kind(tmp_path: Path, path: Path) -> None
     other = tmp_path / "other.h5"
     write(other, [make_face("x.jpg")], scratch=tmp_path / "scratch2", margin=3.0)
     with (
-        face_store.FaceStore(path) as a,
-        face_store.FaceStore(other) as b,
+        FaceStore(path) as a,
+        FaceStore(other) as b,
         pytest.raises(StoreError, match="margin is 3.0"),
     ):
-        face_store.merge([a, b], tmp_path / "both.h5")
+        merge([a, b], tmp_path / "both.h5")
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.99])
@@ -120,42 +125,42 @@ def test_truncated_store(path: Path, share: float) -> None:
     raw = path.read_bytes()
     path.write_bytes(raw[: int(len(raw) * share)])
     with pytest.raises(StoreError) as caught:
-        face_store.FaceStore(path)
+        FaceStore(path)
     assert str(path) in str(caught.value)
 
 
 def test_later_version_foreign_kind_and_not_hdf5(tmp_path: Path, path: Path) -> None:
     with h5py.File(path, "r+") as file:
-        file.attrs["version"] = face_store.VERSION + 1
+        file.attrs["version"] = VERSION + 1
     with pytest.raises(StoreError, match="later flmd.*update flmd"):
-        face_store.FaceStore(path)
+        FaceStore(path)
     with h5py.File(path, "r+") as file:
         file.attrs["version"], file.attrs["format"] = 1, "something"
     with pytest.raises(StoreError, match="kind 'something'"):
-        face_store.FaceStore(path)
+        FaceStore(path)
     (tmp_path / "text.h5").write_text("hello")
     with pytest.raises(StoreError, match="not an HDF5 file"):
-        face_store.FaceStore(tmp_path / "text.h5")
+        FaceStore(tmp_path / "text.h5")
     with pytest.raises(StoreError, match="no such file"):
-        face_store.FaceStore(tmp_path / "none.h5")
+        FaceStore(tmp_path / "none.h5")
 
 
 def test_missing_and_misshapen_columns(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file["box"]
     with pytest.raises(StoreError, match="has no 'box'"):
-        face_store.FaceStore(path)
+        FaceStore(path)
     with h5py.File(path, "r+") as file:
         file["box"] = np.zeros((4, 4), "f4")
     with pytest.raises(StoreError, match=r"box has shape \(4, 4\); expected \(5, 4\)"):
-        face_store.FaceStore(path)
+        FaceStore(path)
 
 
 def test_a_store_that_does_not_say_how_its_crops_were_made(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file.attrs["margin"]
     with pytest.raises(StoreError, match="does not say how its crops were made .*convert it again"):
-        face_store.FaceStore(path)
+        FaceStore(path)
 
 
 def test_failing_writer_leaves_the_old_store_and_no_temporary_file(path: Path) -> None:
@@ -164,7 +169,7 @@ def test_failing_writer_leaves_the_old_store_and_no_temporary_file(path: Path) -
         file.attrs["x"] = 1
         raise ZeroDivisionError
     assert path.read_bytes() == before
-    assert [p for p in path.parent.iterdir() if ".tmp." in p.name] == []
+    assert [p for p in path.parent.iterdir() if p.suffix == ".tmp"] == []
 
 
 def test_killed_writer_leaves_old_store_and_the_next_one_cleans_up(path: Path) -> None:
@@ -177,7 +182,7 @@ def test_killed_writer_leaves_old_store_and_the_next_one_cleans_up(path: Path) -
     child = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
     assert child.stdout is not None
     assert child.stdout.readline() == b"writing\n"
-    assert [p for p in path.parent.iterdir() if ".tmp." in p.name]
+    assert [p for p in path.parent.iterdir() if p.suffix == ".tmp"]
     child.kill()
     child.wait()
     child.stdout.close()
@@ -185,7 +190,7 @@ def test_killed_writer_leaves_old_store_and_the_next_one_cleans_up(path: Path) -
     time.sleep(0.05)
     with h5file.creating(path) as file:
         file.attrs["done"] = 1
-    assert [p for p in path.parent.iterdir() if ".tmp." in p.name] == []
+    assert [p for p in path.parent.iterdir() if p.suffix == ".tmp"] == []
 
 
 def test_too_little_space_is_said_before_anything_is_written(tmp_path: Path) -> None:

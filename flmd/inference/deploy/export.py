@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from flmd.core._version import __version__
+from flmd.core.atomic import whole_or_nothing
 from flmd.core.provenance import sha256_of
 from flmd.errors import FlmdError, ParamsError
 from flmd.evaluation import metrics
@@ -22,7 +23,6 @@ from flmd.inference.deploy.onnx_runtime import OnnxRuntime
 from flmd.inference.landmarker import Landmarker
 from flmd.models import checkpoint
 from flmd.models.checkpoint import ModelInfo
-from flmd.store import h5file
 from flmd.store.face_store import FaceStore
 
 ENDINGS = {"onnx": ".onnx", "torchscript": ".torchscript"}
@@ -107,20 +107,15 @@ def export_model(
     exported = {"flmd": __version__, "torch": torch.__version__, "model_sha256": sha256_of(model)}
     described = metadata.describe(info, exported)
     images, source = _faces(check or calibrate, info, reference)
-    temporary = h5file.temporary_beside(target)
-    floating = temporary.with_name(f"{temporary.name}.float")
-    try:
+    with whole_or_nothing(target) as new:
+        floating = new.with_name(f"{new.name}.float")
         deployed = _write(kind, CropsToPoints(network, info), info, described, floating)
         found = checks.require_equal(reference, deployed, images, tolerance, str(target))
         loss = None
         if calibrate is None:
-            floating.replace(temporary)
+            floating.replace(new)
         else:
-            loss = _quantise(calibrate, info, floating, deployed, temporary, described)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-        floating.unlink(missing_ok=True)
+            loss = _quantise(calibrate, info, floating, deployed, new, described)
     return Exported(target, info, found, len(images), source, loss)
 
 

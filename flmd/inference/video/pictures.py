@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from flmd.core import geometry
+from flmd.core.atomic import whole_or_nothing
 from flmd.errors import FlmdError, InputError, one_line
 from flmd.face import Face
 from flmd.inference.detection import Detector
@@ -125,16 +126,14 @@ def drawn_name(name: str) -> str:
 def write_drawn(folder: Path, picture: Picture, faces: list[Face], *, numbers: bool = False) -> Path:
     """Write a picture with its faces drawn, upright, whole or not at all."""
     path = folder / drawn_name(picture.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
     bgr = cv2.cvtColor(draw_faces(picture, faces, numbers=numbers), cv2.COLOR_RGB2BGR)
     kind = _ENDINGS[path.suffix.lower()]
     options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if kind == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
     done, data = cv2.imencode(kind, bgr, options)
     if not done:
         raise InputError("the drawn picture cannot be encoded", where=picture.name)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data.tobytes())
-    temporary.replace(path)
+    with whole_or_nothing(path, durable=False) as new:
+        new.write_bytes(data.tobytes())
     return path
 
 

@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.core.atomic import ScratchFile, default_folder
+from flmd.core.atomic import ScratchFile, default_folder, whole_or_nothing
 from flmd.errors import InputError, one_line
 from flmd.inference.video.sources import HEAD, is_video
 from flmd.tree import FileTree
@@ -123,23 +123,19 @@ def open_video(tree: FileTree, name: str) -> Iterator[VideoReader]:
 
 
 class VideoWriter:
-    """An MP4 (MPEG-4 part 2) without sound, under its name only once :meth:`finish` is called.
+    """An MP4 (MPEG-4 part 2) without sound; made by :func:`new_video`.
 
     Frames of an odd width or height get one more column or row, a copy of the last, as the codec wants.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], fps: float) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._temporary = path, path.with_name(f".{path.stem}.tmp.mp4")
+    def __init__(self, path: Path, size: tuple[int, int], fps: float, where: str) -> None:
+        self._path, self._where, self._frames = path, where, 0
         self._odd = size[0] % 2, size[1] % 2
         even = size[0] + self._odd[0], size[1] + self._odd[1]
         code = cv2.VideoWriter.fourcc(*"mp4v")
-        self._writer = cv2.VideoWriter(str(self._temporary), cv2.CAP_FFMPEG, code, fps, even)
+        self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, fps, even)
         if not self._writer.isOpened():
-            self.discard()
-            raise InputError(
-                f"no video of {even[0]}x{even[1]} at {fps:g} fps can be written", where=str(path)
-            )
+            raise InputError(f"no video of {even[0]}x{even[1]} at {fps:g} fps can be written", where=where)
 
     def write(self, rgb: NDArray[np.uint8]) -> None:
         """Add an (H, W, 3) uint8 frame."""
@@ -147,14 +143,38 @@ class VideoWriter:
         if any(self._odd):
             bgr = cv2.copyMakeBorder(bgr, 0, self._odd[1], 0, self._odd[0], cv2.BORDER_REPLICATE)
         self._writer.write(bgr)
+        self._frames += 1
 
     def finish(self) -> None:
-        """Close the file and give it its name."""
-        self._writer.release()
-        self._temporary.replace(self._path)
+        """Close the file. InputError when it is not whole: FFmpeg does not say that the disk is full."""
+        self.close()
+        written = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        frames = int(written.get(cv2.CAP_PROP_FRAME_COUNT)) if written.isOpened() else 0
+        written.release()
+        if frames != self._frames:
+            raise InputError(
+                f"only {frames} of {self._frames} frames could be written",
+                where=self._where,
+                hint="see whether the disk is full, and run again",
+            )
 
-    def discard(self) -> None:
-        """Leave nothing behind."""
+    def close(self) -> None:
+        """Close the file, whole or not."""
         self._writer.release()
-        with suppress(OSError):
-            self._temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_video(path: Path, size: tuple[int, int], fps: float) -> Iterator[VideoWriter]:
+    """Write a video of frames of (width, height), which has its name only when it is whole.
+
+    Raises
+    ------
+    InputError : FFmpeg cannot write it.
+    """
+    with whole_or_nothing(path) as new:
+        writer = VideoWriter(new, size, fps, str(path))
+        try:
+            yield writer
+            writer.finish()
+        finally:
+            writer.close()

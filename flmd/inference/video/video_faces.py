@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from tqdm import tqdm
 
+from flmd.core.atomic import whole_or_nothing
 from flmd.errors import InputError
 from flmd.formats.common.json_lists import shortest
 from flmd.inference.video.drawing import DrawnFace, draw
 from flmd.inference.video.tracking import FaceTracker, TrackedFace
-from flmd.inference.video.video import Frame, VideoReader, VideoWriter
+from flmd.inference.video.video import Frame, VideoReader, VideoWriter, new_video
 
 _FIRST = ("frame", "time", "track", "box_x", "box_y", "box_width", "box_height", "score")
 
@@ -33,18 +35,15 @@ class VideoReport:
 
 
 class FaceTable:
-    """A CSV with a row for each face of each frame, under its name only once :meth:`finish` is called.
+    """A CSV with a row for each face of each frame.
 
     Columns: ``frame`` from 0, ``time`` in seconds, ``track``, ``box_x, box_y, box_width, box_height``,
     ``score`` (empty where the detector was not asked), ``x_0, y_0, x_1 ...``; pixels of the frame, the
     centre of the top-left one being (0, 0).
     """
 
-    def __init__(self, path: Path, points: int) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._temporary = path, path.with_name(f".{path.name}.tmp")
-        self._stream = self._temporary.open("w", encoding="utf-8", newline="")
-        self._table = csv.writer(self._stream, lineterminator="\n")
+    def __init__(self, stream: TextIO, points: int) -> None:
+        self._table = csv.writer(stream, lineterminator="\n")
         self._table.writerow([*_FIRST, *(f"{axis}_{i}" for i in range(points) for axis in "xy")])
         self.rows = 0
 
@@ -56,16 +55,12 @@ class FaceTable:
             self._table.writerow([*start, *shortest(face.box), score, *shortest(face.points)])
             self.rows += 1
 
-    def finish(self) -> None:
-        """Close the file and give it its name."""
-        self._stream.close()
-        self._temporary.replace(self._path)
 
-    def discard(self) -> None:
-        """Leave nothing behind."""
-        self._stream.close()
-        with suppress(OSError):
-            self._temporary.unlink(missing_ok=True)
+@contextmanager
+def new_table(path: Path, points: int) -> Iterator[FaceTable]:
+    """Write a table, which has its name only when it is whole. ``points`` : K."""
+    with whole_or_nothing(path) as new, new.open("w", encoding="utf-8", newline="") as stream:
+        yield FaceTable(stream, points)
 
 
 def predict_video(
@@ -95,9 +90,9 @@ def predict_video(
     tracks: set[int] = set()
     to_the_end = False
     with ExitStack() as stack:
-        faces_table = None if table is None else FaceTable(table, tracker.landmarker.scheme.count)
-        if faces_table is not None:
-            stack.callback(faces_table.discard)
+        faces_table: FaceTable | None = None
+        if table is not None:
+            faces_table = stack.enter_context(new_table(table, tracker.landmarker.scheme.count))
         writer: VideoWriter | None = None
         bar = stack.enter_context(tqdm(desc="predict", total=reader.announced, unit="frame", disable=None))
         for frame in reader:
@@ -110,8 +105,7 @@ def predict_video(
             if video is not None:
                 if writer is None:
                     height, width = frame.pixels.shape[:2]
-                    writer = VideoWriter(video, (width, height), reader.fps)
-                    stack.callback(writer.discard)
+                    writer = stack.enter_context(new_video(video, (width, height), reader.fps))
                 writer.write(frame.pixels)
             bar.update()
             if not show(frame) or (most_seconds is not None and frame.time >= most_seconds):
@@ -120,11 +114,6 @@ def predict_video(
             to_the_end = True
         if not reader.frames_read:
             raise InputError("not one frame can be decoded", where=reader.where)
-        # Each is whole before it gets its name.
-        if faces_table is not None:
-            faces_table.finish()
-        if writer is not None:
-            writer.finish()
     took = time.perf_counter() - started
     rows = 0 if faces_table is None else faces_table.rows
     return VideoReport(

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from flmd.core.atomic import ScratchFile
+from flmd.core.atomic import whole_or_nothing
 from flmd.errors import SourceError, os_error_message
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -81,14 +81,8 @@ def save_manifest(path: Path, manifest: Manifest) -> None:
     if manifest.official is not None:
         data["official"] = asdict(manifest.official)
     text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = ScratchFile(path.parent, path.name)
-    try:
-        scratch.stream.write(text.encode("utf-8"))
-        scratch.keep_as(path)
-    except BaseException:
-        scratch.discard()
-        raise
+    with whole_or_nothing(path) as new:
+        new.write_text(text, encoding="utf-8")
 
 
 def record(path: Path, url: str, known: Known) -> None:

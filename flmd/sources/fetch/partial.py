@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
@@ -10,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flmd.core.atomic import ScratchFile, still_named, sync_folder
+from flmd.core.atomic import lock_file, sync_folder, whole_or_nothing
 from flmd.errors import SourceError
 
 LONGEST_WAIT = 60.0  # seconds between two attempts, whatever a server asks for
@@ -64,13 +63,8 @@ class PartFile:
     def restart(self, version: Version) -> None:
         """Throw away what is there and begin to collect ``version``."""
         os.ftruncate(self._fd, 0)  # first: the old bytes must never stand under the new notes
-        scratch = ScratchFile(self._notes.parent, self._notes.name)
-        try:
-            scratch.stream.write(json.dumps(asdict(version), sort_keys=True).encode())
-            scratch.keep_as(self._notes)
-        except BaseException:
-            scratch.discard()
-            raise
+        with whole_or_nothing(self._notes) as notes:
+            notes.write_text(json.dumps(asdict(version), sort_keys=True), encoding="utf-8")
         self.version = version
 
     def append(self, data: bytes) -> None:
@@ -118,17 +112,10 @@ class PartFile:
 
 def copy_whole(source: Path, target: Path, each: Callable[[bytes], object] = len) -> None:
     """Copy a file to ``target``, which appears only when whole; ``each`` is called with every piece."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = ScratchFile(target.parent, target.name)
-    try:
-        with source.open("rb") as stream:
-            while piece := stream.read(1 << 20):
-                scratch.stream.write(piece)
-                each(piece)
-        scratch.keep_as(target)
-    except BaseException:
-        scratch.discard()
-        raise
+    with whole_or_nothing(target) as new, source.open("rb") as stream, new.open("wb") as copy:
+        while piece := stream.read(1 << 20):
+            copy.write(piece)
+            each(piece)
 
 
 def persist(
@@ -156,19 +143,11 @@ def persist(
 
 
 def _lock(path: Path) -> int:
-    while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            raise SourceError(
-                "another process is downloading this file",
-                where=str(path),
-                hint="wait for it, or end it and run again",
-            ) from None
-        except OSError:  # a file system without locks
-            return fd
-        if still_named(fd, path):
-            return fd
-        os.close(fd)  # its owner has just renamed it into place
+    try:
+        return lock_file(path)[0]
+    except BlockingIOError:
+        raise SourceError(
+            "another process is downloading this file",
+            where=str(path),
+            hint="wait for it, or end it and run again",
+        ) from None

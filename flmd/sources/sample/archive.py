@@ -8,13 +8,13 @@ are a function of (seed, what it is) only, so that the bytes do not depend on th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
 
-from flmd.core.atomic import ScratchFile
+from flmd.core.atomic import whole_or_nothing
 from flmd.errors import ParamsError
 from flmd.parallel.pool import in_order
 from flmd.sources.sample import ibug300w, youtube_faces
@@ -43,10 +43,8 @@ def make_ibug300w(path: Path, *, faces: int = 900, seed: int = 0, workers: int |
     _check(faces, seed)
     pictures = ibug300w.plan(faces, seed)
     drawn = in_order(ibug300w.draw, seed, pictures, workers=workers)
-    _write(
-        path,
-        lambda part: ibug300w.write(part, _shown(drawn, len(pictures), "drawing iBUG 300-W sample")),
-    )
+    with whole_or_nothing(path) as new:
+        ibug300w.write(new, _shown(drawn, len(pictures), "drawing iBUG 300-W sample"))
 
 
 def make_youtube_faces(path: Path, *, faces: int = 600, seed: int = 0, workers: int | None = None) -> None:
@@ -69,10 +67,8 @@ def make_youtube_faces(path: Path, *, faces: int = 600, seed: int = 0, workers: 
     _check(faces, seed)
     frames = youtube_faces.plan(faces, seed)
     drawn = in_order(youtube_faces.draw, seed, frames, workers=workers)
-    _write(
-        path,
-        lambda part: youtube_faces.write(part, _shown(drawn, len(frames), "drawing YouTube Faces sample")),
-    )
+    with whole_or_nothing(path) as new:
+        youtube_faces.write(new, _shown(drawn, len(frames), "drawing YouTube Faces sample"))
 
 
 def _check(faces: int, seed: int) -> None:
@@ -84,14 +80,3 @@ def _check(faces: int, seed: int) -> None:
 
 def _shown(results: Iterable[Result], total: int, text: str) -> Iterator[Result]:
     yield from tqdm(results, total=total, desc=text, unit="picture", disable=None, leave=False)
-
-
-def _write(path: Path, write: Callable[[Path], None]) -> None:
-    """Call ``write`` on a file beside ``path``, then put it in its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = ScratchFile(path.parent, path.name)
-    try:
-        write(part.path)
-        part.keep_as(path)
-    finally:
-        part.discard()

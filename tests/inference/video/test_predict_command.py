@@ -198,7 +198,7 @@ def test_a_camera_that_is_not_there_and_a_window_without_a_display(
     assert "expected a name ending in .mp4" in capsys.readouterr().err
     opened = cv2.VideoCapture
     clip = str(write_avi(folder / "clip.avi", frames=3))
-    monkeypatch.setattr("cv2.VideoCapture", lambda number: opened(clip))
+    monkeypatch.setattr("cv2.VideoCapture", lambda place, *how: opened(clip if place == 0 else place, *how))
     assert call(monkeypatch, "camera", "-m", model, "-o", "x.mp4") == 0
     assert "x.mp4: 3 frames, 0 faces" in capsys.readouterr().out
     monkeypatch.delenv("DISPLAY", raising=False)

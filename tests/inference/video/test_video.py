@@ -16,7 +16,7 @@ from flmd.inference.detection import Detector, Found
 from flmd.inference.picture import Picture
 from flmd.inference.video.sources import is_video
 from flmd.inference.video.tracking import FaceTracker
-from flmd.inference.video.video import VideoReader, VideoWriter, open_video
+from flmd.inference.video.video import VideoReader, new_video, open_video
 from flmd.inference.video.video_faces import VideoReport, predict_video
 from flmd.tree import open_tree
 from tests.factories import blob_picture
@@ -97,11 +97,23 @@ def test_a_video_that_is_cut_short_keeps_what_was_read(tmp_path: Path) -> None:
 
 
 def test_odd_sizes_keep_their_last_column_and_row(tmp_path: Path) -> None:
-    writer = VideoWriter(tmp_path / "x.mp4", (33, 21), 25)
-    writer.write(np.full((21, 33, 3), 200, np.uint8))
-    writer.finish()
+    with new_video(tmp_path / "x.mp4", (33, 21), 25) as writer:
+        writer.write(np.full((21, 33, 3), 200, np.uint8))
     assert frames_of(tmp_path / "x.mp4")[0].shape == (22, 34, 3)
     assert [p.name for p in tmp_path.iterdir()] == ["x.mp4"]
+
+
+def test_a_video_that_is_not_whole_is_not_kept(tmp_path: Path) -> None:
+    """FFmpeg reports no failed write, so what came of it is looked at."""
+    with (
+        pytest.raises(InputError, match=r"x\.mp4: only 0 of 2 frames could be written; see whether the disk"),
+        new_video(tmp_path / "x.mp4", (32, 32), 25) as writer,
+    ):
+        for _ in range(2):
+            writer.write(np.zeros((32, 32, 3), np.uint8))
+        writer.close()
+        next(tmp_path.glob(".x.mp4.*/new/x.mp4")).write_bytes(b"")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_video_in_an_archive(tmp_path: Path) -> None:
