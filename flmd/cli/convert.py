@@ -62,6 +62,10 @@ Seed = Annotated[int, typer.Option(help="Of the split.")]
 Pictures = Annotated[
     str | None, typer.Option(help="Where the pictures are, when not beside the annotations.")
 ]
+FormatOptions = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="NAME=VALUE: what SRC's format leaves open; docs/formats.md lists them."),
+]
 ImagesWanted = Annotated[
     Images | None, typer.Option(help="Embed: crops, in a store. By default embed, or none where DST is none.")
 ]
@@ -119,6 +123,7 @@ def convert_command(
     seed: Seed = 0,
     images: ImagesWanted = None,
     pictures: Pictures = None,
+    option: FormatOptions = None,
     workers: Processes = None,
     scheduler: Scheduler = None,
     strict: Strict = False,
@@ -152,6 +157,7 @@ def convert_command(
         subject_from=subject_from,
         partial=partial,
         pictures=pictures,
+        options=_by_name(option or []),
         scratch=scratch,
     ) as faces:
         if isinstance(faces, StoredFaces) and (split != SplitPolicy.KEEP or val):
@@ -159,9 +165,21 @@ def convert_command(
                 f"--split {split} --val {val:g}, but SRC is a store", hint="use flmd-data split"
             )
         if wanted.store:
-            _to_store(faces, wanted, {"base": base, "subject_from": subject_from})
+            asked = {"options": sorted(option)} if option else {}
+            _to_store(faces, wanted, {"base": base, "subject_from": subject_from, **asked})
         else:
             _to_format(faces, wanted)
+
+
+def _by_name(options: list[str]) -> dict[str, str]:
+    """The values of options written as NAME=VALUE."""
+    found = {}
+    for text in options:
+        name, equals, value = text.partition("=")
+        if not equals or name in found:
+            raise ParamsError(f"--option {text}", expected="NAME=VALUE, each name once")
+        found[name] = value
+    return found
 
 
 def _check(wanted: _Wanted) -> None:

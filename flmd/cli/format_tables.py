@@ -31,6 +31,14 @@ Made by `flmd-data formats --markdown > docs/formats.md` from the registry; do n
   `.tar` or `.tar.gz`. Where writing needs more than points, that is said too.
 
 """
+_OPTIONS = (
+    "## Options",
+    "",
+    "What a format's files leave open, and nothing but you can know: `--option NAME=VALUE`.",
+    "",
+    "| format | option | usual | others |",
+    "| --- | --- | --- | --- |",
+)
 
 
 def rows(plugins: bool = True) -> list[tuple[str, ...]]:
@@ -62,7 +70,18 @@ def markdown() -> str:
     for row in rows(plugins=False):
         cells = [cell.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*") for cell in row]
         lines.append("| " + " | ".join(cells) + " |")
-    return _INTRO + "\n".join(lines) + "\n"
+    return _INTRO + "\n".join([*lines, *_options()]) + "\n"
+
+
+def _options() -> list[str]:
+    """The options of the built-in formats."""
+    found = {name: formats.get(name).options for name in formats.BUILT_IN}
+    rows = [
+        f"| {name} | {option} | {values[0]} | {', '.join(values[1:])} |"
+        for name, options in found.items()
+        for option, values in options.items()
+    ]
+    return ["", *_OPTIONS, *rows] if rows else []
 
 
 def table() -> TextTable:

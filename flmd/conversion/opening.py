@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -31,6 +31,7 @@ def open_faces(
     subject_from: str | None = None,
     partial: bool = False,
     pictures: Path | str | None = None,
+    options: Mapping[str, str] | None = None,
     scratch: Path | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Iterator[AnnotatedFaces | StoredFaces]:
@@ -47,6 +48,7 @@ def open_faces(
     subject_from : see :class:`~flmd.conversion.face_source.FaceChanges`.
     partial : points without a counterpart in ``scheme`` are not labelled, instead of an error.
     pictures : folder, archive or address of the pictures, when they do not lie with the annotations.
+    options : of the format, by name; see :class:`~flmd.formats.base.Format`.
     scratch : folder for what must be unpacked.
 
     Raises
@@ -60,13 +62,14 @@ def open_faces(
         if pictures is not None:
             held = stack.enter_context(open_tree(pictures, limits=limits, scratch=scratch))
         if path is not None:
-            _only_for_annotations(from_, base)
+            _only_for_annotations(from_, base, options)
             store = stack.enter_context(FaceStore(path))
             change = _mapping(store.scheme, scheme, partial)
             yield StoredFaces(str(source), store, FaceChanges(change, 0.0, pattern), held)
             return
         tree, only = stack.enter_context(_annotations(source, scratch, limits))
         fmt, detection = choose(tree, from_, only)
+        fmt = fmt.with_options(options or {})
         read_as = get_scheme(fmt.scheme or fmt.scheme_in(tree, detection.files))
         if scheme is not None and fmt.scheme is None and get_scheme(scheme).count == read_as.count:
             read_as = get_scheme(scheme)
@@ -177,7 +180,8 @@ def _pattern(text: str | None) -> re.Pattern[str] | None:
         raise ParamsError(f"--subject-from {text!r} is no expression: {error}") from None
 
 
-def _only_for_annotations(from_: str | None, base: float | None) -> None:
-    for option, value in (("--from", from_), ("--base", base)):
+def _only_for_annotations(from_: str | None, base: float | None, options: Mapping[str, str] | None) -> None:
+    option = " ".join(f"{name}={value}" for name, value in (options or {}).items()) or None
+    for said, value in (("--from", from_), ("--base", base), ("--option", option)):
         if value is not None:
-            raise ParamsError(f"{option} {value} is for annotation files", expected="nothing for a store")
+            raise ParamsError(f"{said} {value} is for annotation files", expected="nothing for a store")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import ClassVar
+from types import MappingProxyType
+from typing import ClassVar, Self
 
+from flmd.errors import ParamsError, did_you_mean
 from flmd.face import Face, Skipped
 from flmd.schemes import Scheme
 from flmd.tree import FileTree
@@ -81,6 +84,8 @@ class Format(ABC):
     suffix : ending of a file it writes ("" when it always writes a folder); a target without it becomes a
         folder.
     needs : what writing must know of every face besides its points: "image_size", "pixels", "box".
+    options : what its files leave open for reading: name -> the values there are, the usual one first.
+    chosen : the values that :meth:`with_options` chose, by name.
     """
 
     name: ClassVar[str]
@@ -93,6 +98,29 @@ class Format(ABC):
     visibility: ClassVar[bool] = False
     suffix: ClassVar[str] = ""
     needs: ClassVar[frozenset[str]] = frozenset()
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    chosen: Mapping[str, str] = MappingProxyType({})
+
+    def with_options(self, given: Mapping[str, str]) -> Self:
+        """This format, reading with some of its ``options``; ParamsError for others, or other values."""
+        for name, value in given.items():
+            if name not in self.options:
+                listed = ", ".join(self.options)
+                expected = f"one of {listed}" if listed else "none"
+                hint = did_you_mean(name, self.options)
+                raise ParamsError(f"{self.name} has no option {name!r}", expected=expected, hint=hint)
+            if value not in self.options[name]:
+                expected = "one of " + ", ".join(self.options[name])
+                raise ParamsError(f"option {name} of {self.name} is {value!r}", expected=expected)
+        if not given:
+            return self
+        other = copy.copy(self)
+        other.chosen = MappingProxyType(dict(given))
+        return other
+
+    def option(self, name: str) -> str:
+        """The value of an option: the chosen one, else the usual one."""
+        return self.chosen.get(name, self.options[name][0])
 
     @abstractmethod
     def detect(self, tree: FileTree) -> Detection:

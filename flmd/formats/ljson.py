@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from flmd.errors import InputError
 from flmd.face import Face, SkipFace, Skipped, visibility_of
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
+from flmd.formats.common.json_file import content_of
 from flmd.formats.layout import LARGEST, PicturesBeside, photo_of, split_of_path
 from flmd.formats.ljson_writer import is_group_of, write
 from flmd.schemes import Scheme, scheme_of_count
@@ -21,7 +21,6 @@ from flmd.schemes.base import MOST_POINTS
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
-LARGEST_FILE = 8 << 20  # bytes; a JSON text takes up to 30 times that much memory when read
 HEAD = 1 << 16
 LOOKED_AT = 64
 _KEYS = (b'"groups"', b'"landmarks"', b'"labels"', b'"version"')
@@ -77,7 +76,7 @@ class Ljson(Format):
         """The scheme meant by the number of points of the first group that can be read."""
         for name in files[:LOOKED_AT]:
             try:
-                for _, points in _groups(_content(tree, name)):
+                for _, points in _groups(content_of(tree, name)):
                     return scheme_of_count(len(_points(points)))
             except SkipFace:
                 continue
@@ -91,7 +90,7 @@ class Ljson(Format):
             image = pictures.name_for(name)
             split = split_of_path(posixpath.dirname(name)) or ""
             try:
-                groups = _groups(_content(tree, name))
+                groups = _groups(content_of(tree, name))
             except SkipFace as fault:
                 yield fault.at(where)
                 continue
@@ -129,34 +128,6 @@ def _looks_right(tree: FileTree, name: str) -> bool:
     except InputError:
         return False
     return head.startswith(b"{") and any(key in head for key in _KEYS)
-
-
-def _content(tree: FileTree, name: str) -> dict[str, Any]:
-    try:
-        data = tree.read(name, 0, LARGEST_FILE + 1)
-    except InputError as error:
-        raise SkipFace("unreadable_file", error.what) from None
-    if len(data) > LARGEST_FILE:
-        raise SkipFace("unreadable_file", f"more than {LARGEST_FILE} bytes in a file for one picture")
-    try:
-        text = data.decode("utf-8-sig", "surrogateescape")
-        content = json.loads(text, object_pairs_hook=_without_repeats)
-    except json.JSONDecodeError as error:
-        raise SkipFace("bad_json", f"line {error.lineno}: {error.msg}") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; endless brackets
-        raise SkipFace("bad_json", f"{type(error).__name__} while reading it") from None
-    if not isinstance(content, dict):
-        raise SkipFace("bad_structure", f"{type(content).__name__}, expected an object")
-    return content
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise SkipFace("bad_structure", f"{name[:40]!r} occurs twice in one object")
-        found[name] = value
-    return found
 
 
 def _groups(content: dict[str, Any]) -> list[tuple[str | None, Any]]:

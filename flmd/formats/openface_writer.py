@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,8 @@ from flmd.errors import InputError
 from flmd.face import NOT_LABELLED, Face
 from flmd.formats.base import WriteReport
 from flmd.formats.common.json_lists import shortest
-from flmd.formats.common.picture_files import PictureFiles
-from flmd.formats.common.sidecar_files import picture_read_back
-from flmd.formats.layout import LARGEST, photo_of, resolve, split_of_path, whole_or_nothing
+from flmd.formats.common.picture_files import Layout, write_beside
+from flmd.formats.layout import LARGEST, resolve, whole_or_nothing
 from flmd.formats.openface_rows import FRAME_DIGITS, KEPT, POINTS, POSE, X, Y, frame_in
 from flmd.formats.writing import check_points, count_lost, is_file_target, number_text
 from flmd.schemes import Scheme
@@ -29,32 +28,16 @@ def write(faces: Iterable[Face], target: Path, scheme: Scheme) -> WriteReport:
     """Write one file, or a folder with a file for each picture; whole, or not there."""
     if scheme.count != POINTS:
         raise InputError(f"scheme {scheme.name} has {scheme.count} points", expected=str(POINTS))
-    with whole_or_nothing(target) as scratch:
-        if is_file_target(target, ".csv"):
+    if is_file_target(target, ".csv"):
+        with whole_or_nothing(target) as scratch:
             return _write_sequence(faces, scratch, target, scheme)
-        scratch.mkdir()
-        return _write_pictures(faces, scratch, scheme)
+    return write_beside(faces, target, scheme, Layout(".csv", _document, _rows_in, _row, _KEEPS))
 
 
-def _write_pictures(faces: Iterable[Face], folder: Path, scheme: Scheme) -> WriteReport:
-    report = WriteReport()
-    files = PictureFiles(folder, ".csv", _document, _rows_in)
-    for face in faces:
-        check_points(face, scheme)
-        kept = _kept(face, ("confidence", *POSE))
-        why = files.add(face.image, ",".join([*_described(_PICTURE[1:], kept), *_points(face)]))
-        if why is not None:
-            report.lost[why] += 1
-            continue
-        report.faces += 1
-        image = resolve("", face.image) or ""
-        read_back = picture_read_back(posixpath.splitext(image)[0] + ".csv")
-        if image == face.image != read_back:
-            report.lost["image name"] += 1
-        split = split_of_path(posixpath.dirname(image)) or ""
-        count_lost(report, face, keeps=_KEEPS, subject=photo_of(read_back), split=split, attributes=kept)
-    files.finish()
-    return report
+def _row(face: Face) -> tuple[str, Collection[str]]:
+    """A row of a picture's file, but for its number, and the attributes it holds."""
+    kept = _kept(face, ("confidence", *POSE))
+    return ",".join([*_described(_PICTURE[1:], kept), *_points(face)]), kept
 
 
 def _document(image: str, rows: list[str]) -> bytes:

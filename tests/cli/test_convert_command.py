@@ -127,6 +127,8 @@ def test_the_other_base_and_another_scheme(flmd_data, listed: Path, tmp_path: Pa
     ("arguments", "message"),
     [
         (("--base", 2), "--base is 2; expected 0, 0.5 or 1"),
+        (("--option", "units"), "--option units; expected NAME=VALUE, each name once"),
+        (("--option", "units=1"), "dlib-xml has no option 'units'; expected none"),
         (("--scheme", "wflw98"), "scheme ibug68 lacks"),
         (("--scheme", "ibug86"), "did you mean 'ibug68'"),
         (("--images", "copy"), "--images copy, but DST is a store"),

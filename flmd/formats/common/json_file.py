@@ -1,0 +1,52 @@
+"""A JSON file about one picture, read whole."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flmd.errors import InputError
+from flmd.face import SkipFace
+from flmd.tree import FileTree
+
+LARGEST_FILE = 8 << 20  # bytes; a JSON text takes up to 30 times that much memory when read
+
+
+def content_of(tree: FileTree, name: str, *, most: int = LARGEST_FILE) -> dict[str, Any]:
+    """The object that a file holds. ``NaN`` and ``Infinity``, which are no JSON, are read all the same.
+
+    Raises
+    ------
+    SkipFace : ``unreadable_file`` (also one of more than ``most`` bytes), ``bad_json``, ``bad_structure`` (no
+        object, or one that has a key twice).
+    """
+    try:
+        data = tree.read(name, 0, most + 1)
+    except InputError as error:
+        raise SkipFace("unreadable_file", error.what) from None
+    if len(data) > most:
+        raise SkipFace("unreadable_file", f"more than {most} bytes in a file for one picture")
+    return object_in(data)
+
+
+def object_in(data: bytes) -> dict[str, Any]:
+    """The object in the bytes of a JSON text; SkipFace as :func:`content_of`."""
+    try:
+        text = data.decode("utf-8-sig", "surrogateescape")
+        content = json.loads(text, object_pairs_hook=_without_repeats)
+    except json.JSONDecodeError as error:
+        raise SkipFace("bad_json", f"line {error.lineno}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; endless brackets
+        raise SkipFace("bad_json", f"{type(error).__name__} while reading it") from None
+    if not isinstance(content, dict):
+        raise SkipFace("bad_structure", f"{type(content).__name__}, expected an object")
+    return content
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise SkipFace("bad_structure", f"{name[:40]!r} occurs twice in one object")
+        found[name] = value
+    return found
