@@ -42,9 +42,9 @@ def bench_command(
         raise ParamsError(f"--seconds {seconds:g}", expected="above 0, at most 3600")
     if output is not None and output.is_dir():
         raise ParamsError("is a folder", where=str(output), expected="the name of a file")
-    from flmd.inference import bench
+    from flmd.inference.bench import time_models
 
-    measured = bench.bench(
+    measured = time_models(
         models,
         store=store,
         dlib_predictor=dlib,

@@ -10,7 +10,6 @@ import importlib
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +24,7 @@ from flmd.core._version import __version__
 from flmd.core.images import to_grey
 from flmd.errors import FlmdError, ParamsError, StoreError, one_line
 from flmd.inference import detection, latency, torch_backend
+from flmd.inference.bench_table import Bench, Row
 from flmd.inference.deploy import crops as faces_of
 from flmd.inference.deploy import export, onnx_file
 from flmd.inference.deploy.checks import Points
@@ -46,62 +46,7 @@ PACKAGES = ("torch", "onnxruntime", "opencv-python-headless", "dlib-bin", "numpy
 Maker = Callable[[int], Points]  # threads -> what runs the model
 
 
-@dataclass(frozen=True)
-class Row:
-    """One contender in one setting. Times are of a call, milliseconds; a call is ``batch`` faces."""
-
-    part: str
-    by: str
-    batch: int
-    threads: int
-    calls: int
-    median_ms: float
-    p95_ms: float
-    least_ms: float
-    cpu_ms: float
-    faces_per_second: float
-
-    @property
-    def face_ms(self) -> float:
-        """Of one face, by the median."""
-        return self.median_ms / self.batch
-
-
-@dataclass
-class Bench:
-    """All that was measured. ``notes``: what a reader should know, a sentence each."""
-
-    rows: list[Row] = field(default_factory=list)
-    conditions: dict[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        rows = [{**asdict(row), "face_ms": row.face_ms} for row in self.rows]
-        return {"conditions": self.conditions, "rows": rows, "notes": self.notes}
-
-    def markdown(self) -> str:
-        """A table, the conditions and the notes."""
-        times = ("median", "p95", "least", "CPU")
-        head = ["what", "by", "faces a call", "threads", *(f"{t}, ms" for t in times), "ms a face", "faces/s"]
-        lines = [f"| {' | '.join(head)} |", "|---|---|" + "---:|" * (len(head) - 2)]
-        for row in self.rows:
-            cells = [row.part, row.by, str(row.batch), str(row.threads)]
-            for number in (row.median_ms, row.p95_ms, row.least_ms, row.cpu_ms, row.face_ms):
-                cells.append(f"{number:.3f}")
-            lines.append(f"| {' | '.join(cells)} | {row.faces_per_second:,.0f} |")
-        c = self.conditions
-        packages = ", ".join(f"{name} {number}" for name, number in c["versions"].items())
-        lines += ["", f"{c['cpu']}, {c['cores']} cores; {packages}; Python {c['python']}; flmd {c['flmd']}."]
-        lines += [
-            f"{c['seconds']:g} s for each row, in {latency.TURNS} turns; load of the machine {c['load'][0]} "
-            f"before, {c['load'][1]} after. {c['pictures']}.",
-        ]
-        lines += ["", *(f"- {note}" for note in self.notes)] if self.notes else []
-        return "\n".join(lines) + "\n"
-
-
-def bench(
+def time_models(
     models: Sequence[Path],
     *,
     store: Path | None = None,
@@ -133,17 +78,11 @@ def bench(
     predictor = None if dlib_predictor is None else _dlib(dlib_predictor, shown)
     with TemporaryDirectory(prefix="flmd-bench-") as folder:
         contenders, infos = _open_all(models, store, Path(folder), result)
-        info = next(iter(infos.values()))
-        for path, other in infos.items():
-            if (other.normalisation.input_size, other.channels) != (
-                info.normalisation.input_size,
-                info.channels,
-            ):
-                raise ParamsError("takes other crops than the first model", where=str(path))
+        info = _of_one_crop(infos)
         landmarker = Landmarker(lambda crops: np.zeros((len(crops), info.points, 2), np.float32), info)
         images = _crops(store, info, landmarker, shown)
-        load = round(os.getloadavg()[0], 2)
-        _time_models(result, contenders, images, seconds)
+        result.conditions = _conditions(models, shown, seconds, "given" if pictures else "drawn")
+        _time_landmarks(result, contenders, images, seconds)
         _add(result, CUT, {"OpenCV": lambda n: landmarker.crops(*_first(shown, n))}, 1, 1, seconds)
     if predictor is not None:
         _add(result, LANDMARKS, {"dlib, from the picture": predictor}, 1, 1, seconds)
@@ -151,20 +90,40 @@ def bench(
         for threads in sorted({1, latency.cores()}):
             calls = {detector: lambda n: find(shown[n % len(shown)][0])}
             _add(result, DETECT, calls, 1, threads, seconds)
+    result.conditions["load"].append(_load())
+    return result
+
+
+def _of_one_crop(infos: Mapping[Path, ModelInfo]) -> ModelInfo:
+    """The first model; ParamsError when another one takes other crops."""
+    info = next(iter(infos.values()))
+    for path, other in infos.items():
+        side, channels = other.normalisation.input_size, other.channels
+        if (side, channels) != (info.normalisation.input_size, info.channels):
+            raise ParamsError("takes other crops than the first model", where=str(path))
+    return info
+
+
+def _conditions(
+    models: Sequence[Path], shown: Sequence[tuple[Picture, NDArray[Any]]], seconds: float, how: str
+) -> dict[str, Any]:
+    """What the numbers hang on; the load of the machine before it works."""
     sizes = sorted({picture.size for picture, _ in shown})
-    what = "Pictures given" if pictures else "Pictures drawn"
-    result.conditions = {
+    return {
         "cpu": latency.cpu_name(),
         "cores": latency.cores(),
         "python": platform.python_version(),
         "flmd": __version__,
         "versions": _versions(),
         "seconds": seconds,
-        "load": [load, round(os.getloadavg()[0], 2)],
-        "pictures": f"{what}: {', '.join(f'{w}x{h}' for w, h in sizes[:4])} px",
+        "load": [_load()],
+        "pictures": f"Pictures {how}: {', '.join(f'{w}x{h}' for w, h in sizes[:4])} px",
         "models": [path.name for path in models],
     }
-    return result
+
+
+def _load() -> float:
+    return round(os.getloadavg()[0], 2)
 
 
 def _open_all(
@@ -254,7 +213,7 @@ def _enlarged(picture: Picture, boxes: NDArray[np.float64]) -> tuple[Picture, ND
     return Picture(picture.name, np.asarray(pixels, np.uint8)), np.hstack([corner, boxes[:, 2:] * scale])
 
 
-def _time_models(
+def _time_landmarks(
     result: Bench, contenders: Mapping[str, Maker], images: NDArray[np.uint8], seconds: float
 ) -> None:
     for threads in sorted({1, latency.cores()}):

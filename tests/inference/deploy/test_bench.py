@@ -133,7 +133,7 @@ def test_without_onnxruntime_the_rest_is_measured_and_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     model = model_file(tmp_path / "m.pt")
-    measured = bench.bench([model], store=store, detector="none", seconds=0.001)
+    measured = bench.time_models([model], store=store, detector="none", seconds=0.001)
     assert {row.by for row in measured.rows} == {"torch", "OpenCV"}
     assert "onnxruntime is not installed" in measured.notes[0]
     assert "pip install 'flmd[onnx]'" in measured.markdown()
