@@ -1,28 +1,66 @@
 """flmd: data pipelines for facial-landmark models.
 
-landmarker = flmd.load("data/model/best.pt")
-faces = landmarker.predict("group.jpg")
+The names below are what programs of one's own need; docs/python.md shows each of them.
+
+    flmd.convert("labels_ibug_300W_train.xml", "faces.h5")
+    landmarker = flmd.load("data/model/best.pt")
+    faces = landmarker.predict("group.jpg")
 """
 
-import os
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
-if TYPE_CHECKING:
-    from flmd.inference.landmarker import Landmarker as Landmarker
-    from flmd.inference.landmarker import load as load
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from flmd.core._version import __version__ as __version__
 
-# torch's OpenMP threads wait for each other by spinning. On a machine that has other work, a thread that
-# lost its core then holds up all the rest: measured, two threads trained at a tenth of the speed of one. A
-# short spin costs nothing on a quiet machine. Read once, when the OpenMP library is loaded.
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+if TYPE_CHECKING:
+    from flmd.conversion.converter import convert as convert
+    from flmd.conversion.opening import open_faces as open_faces
+    from flmd.conversion.settings import CropSettings as CropSettings
+    from flmd.conversion.settings import SplitSettings as SplitSettings
+    from flmd.evaluation.metrics import auc as auc
+    from flmd.evaluation.metrics import ced as ced
+    from flmd.evaluation.metrics import failure_rate as failure_rate
+    from flmd.evaluation.metrics import nme as nme
+    from flmd.evaluation.metrics import normaliser_lengths as normaliser_lengths
+    from flmd.evaluation.metrics import point_errors as point_errors
+    from flmd.evaluation.metrics import region_nme as region_nme
+    from flmd.face import Face as Face
+    from flmd.inference.landmarker import Landmarker as Landmarker
+    from flmd.inference.landmarker import load as load
+    from flmd.schemes import get_scheme as get_scheme
+    from flmd.store.face_store import FaceStore as FaceStore
+
+# Where each name lives. It is imported on first use: `import flmd` alone loads neither numpy nor torch.
+_HOMES = {
+    "CropSettings": "flmd.conversion.settings",
+    "Face": "flmd.face",
+    "FaceStore": "flmd.store.face_store",
+    "Landmarker": "flmd.inference.landmarker",
+    "SplitSettings": "flmd.conversion.settings",
+    "auc": "flmd.evaluation.metrics",
+    "ced": "flmd.evaluation.metrics",
+    "convert": "flmd.conversion.converter",
+    "failure_rate": "flmd.evaluation.metrics",
+    "get_scheme": "flmd.schemes",
+    "load": "flmd.inference.landmarker",
+    "nme": "flmd.evaluation.metrics",
+    "normaliser_lengths": "flmd.evaluation.metrics",
+    "open_faces": "flmd.conversion.opening",
+    "point_errors": "flmd.evaluation.metrics",
+    "region_nme": "flmd.evaluation.metrics",
+}
+
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
-    # On first use only: importing flmd stays free of OpenCV and torch.
-    if name in ("load", "Landmarker"):
-        from flmd.inference import landmarker
+    if name not in _HOMES:
+        raise AttributeError(f"module 'flmd' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
 
-        return getattr(landmarker, name)
-    raise AttributeError(f"module 'flmd' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -12,12 +12,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from flmd.core import openmp
 from flmd.errors import ParamsError
 from flmd.models import options as _options
 
 if TYPE_CHECKING:
     from torch import nn
     from torchvision.models import WeightsEnum
+
+openmp.wait_briefly()
 
 NETWORKS = {
     "cnn2": "flmd.models.cnn2:Cnn2",
