@@ -41,6 +41,7 @@ BUILT_IN = {
     "youtube-faces-csv": "flmd.formats.youtube_faces_csv:YouTubeFacesCsv",
     "pts": "flmd.formats.pts:Pts",
     "merl-rav-pts": "flmd.formats.merl_rav_pts:MerlRavPts",
+    "mediapipe": "flmd.formats.mediapipe:MediaPipe",
     "openpose": "flmd.formats.openpose:OpenPose",
     "ljson": "flmd.formats.ljson:Ljson",
     "openface": "flmd.formats.openface:OpenFace",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -16,7 +15,7 @@ from flmd.errors import InputError
 from flmd.face import NOT_LABELLED, Attribute, Face, SkipFace, Skipped, visibility_of
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
 from flmd.formats.common.depth import numbers_of, numbers_text
-from flmd.formats.common.json_file import content_of
+from flmd.formats.common.json_file import content_of, json_in, json_text
 from flmd.formats.common.json_lists import json_heads, numbers_in, shortest
 from flmd.formats.common.json_stream import outline
 from flmd.formats.common.picture_files import Layout, write_beside
@@ -246,9 +245,9 @@ def _person(face: Face) -> tuple[dict[str, Any], Collection[str]] | str:
 
 def _document(image: str, people: list[Any]) -> bytes:
     whole = [person | {f"hand_{side}_keypoints_2d": [] for side in ("left", "right")} for person in people]
-    return (json.dumps({"version": 1.3, "people": whole}, allow_nan=False) + "\n").encode()
+    return json_text({"version": 1.3, "people": whole})
 
 
 def _people_in(document: bytes) -> list[Any]:
-    people: list[Any] = json.loads(document)["people"]
+    people: list[Any] = json_in(document)["people"]
     return people

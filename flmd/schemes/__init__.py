@@ -14,6 +14,7 @@ from flmd.schemes.ibug import IBUG51, IBUG68, WHOLEBODY68
 from flmd.schemes.kaggle import KAGGLE15
 from flmd.schemes.lapa import JD106, LAPA106
 from flmd.schemes.mapping import SchemeMapping, available
+from flmd.schemes.mediapipe import MEDIAPIPE478
 from flmd.schemes.openpose import OPENPOSE70
 from flmd.schemes.wflw import WFLW98
 
@@ -26,6 +27,7 @@ __all__ = [
     "JD106",
     "KAGGLE15",
     "LAPA106",
+    "MEDIAPIPE478",
     "MTFL5",
     "OPENPOSE70",
     "SCHEMES",

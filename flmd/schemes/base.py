@@ -77,6 +77,7 @@ USUAL = {
     70: "openpose70",
     98: "wflw98",
     106: "lapa106",
+    478: "mediapipe478",
 }
 MOST_POINTS = 10_000
 _UNNAMED = re.compile(r"points([1-9][0-9]{0,4})")

@@ -43,6 +43,11 @@ RULES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("right_brow_upper_middle", "right_brow_lower_middle"),
         ("right_brow_upper_middle",),
     ),
+    # MediaPipe's mesh, which has points on either side of some of iBUG's: see flmd.schemes.mediapipe.
+    "right_contour_10": (("right_mesh_132", "right_mesh_58"),),
+    "right_contour_8": (("right_mesh_58", "right_mesh_172"),),
+    "nose_bridge_top": (("mesh_168", "mesh_6"),),
+    "nose_bridge_upper": (("mesh_197", "mesh_195"),),
     "mouth_center": (("upper_lip_bottom", "lower_lip_top"),),
 }
 _NAMED = 5  # missing points that a message names

@@ -79,6 +79,26 @@ def test_eyes_of_the_68_points_become_pupils_as_their_means() -> None:
     np.testing.assert_array_equal(found.points(points), np.array(expected, np.float32))
 
 
+# P. Yan's map of MediaPipe's mesh to iBUG's points; the mean of two where there are two.
+YAN = [
+    (127,), (234,), (93,), (132, 58), (58, 172), (136,), (150,), (176,), (152,), (400,), (379,), (365,),
+    (397, 288), (361,), (323,), (454,), (356,), (70,), (63,), (105,), (66,), (107,), (336,), (296,), (334,),
+    (293,), (300,), (168, 6), (197, 195), (5,), (4,), (75,), (97,), (2,), (326,), (305,), (33,), (160,),
+    (158,), (133,), (153,), (144,), (362,), (385,), (387,), (263,), (373,), (380,), (61,), (39,), (37,), (0,),
+    (267,), (269,), (291,), (321,), (314,), (17,), (84,), (91,), (78,), (82,), (13,), (312,), (308,), (317,),
+    (14,), (87,),
+]  # fmt: skip
+
+
+def test_mediapipes_mesh_maps_to_68_points_as_published_but_for_one() -> None:
+    found = mapping("mediapipe478", "ibug68")
+    made_of = [tuple(np.flatnonzero(row)) for row in found.weights]
+    differs = [i for i, sources in enumerate(YAN) if made_of[i] != tuple(sorted(sources))]
+    assert differs == [13]
+    assert made_of[13] == (288, 361)  # the mirror image of (58, 132), point 3
+    assert mapping("mediapipe478", "celeba5").weights[:2].argmax(axis=1).tolist() == [468, 473]
+
+
 def test_brows_and_lids_by_hand() -> None:
     """WFLW to Kaggle: inner ends of the brows between their two corners; iBUG to COFW: lids' middles."""
     points = np.zeros((98, 2), np.float32)
@@ -231,7 +251,8 @@ def test_schemes_that_can_be_reached_wholly() -> None:
     of_ibug68 = ["celeba5", "ibug51", "kaggle15", "mtfl5", "openpose70", "wholebody68"]
     assert available("ibug68") == of_ibug68
     assert available("wflw98") == sorted(["ibug68", *of_ibug68])
-    assert available("lapa106") == sorted(set(BUILT_IN) - {"lapa106"})
+    assert available("lapa106") == sorted(set(BUILT_IN) - {"lapa106", "mediapipe478"})
+    assert available("mediapipe478") == sorted(["ibug68", *of_ibug68])
     assert available("celeba5") == ["mtfl5"]
 
 

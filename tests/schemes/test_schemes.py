@@ -14,8 +14,8 @@ from flmd.schemes import SCHEMES, Scheme, get_scheme, scheme_of_count
 from flmd.schemes.anatomy import flip_order_of, mirrored
 
 NAMES = (
-    "aflw19", "celeba5", "cofw29", "ibug51", "ibug68", "jd106", "kaggle15", "lapa106", "mtfl5",
-    "openpose70", "wflw98", "wholebody68",
+    "aflw19", "celeba5", "cofw29", "ibug51", "ibug68", "jd106", "kaggle15", "lapa106",
+    "mediapipe478", "mtfl5", "openpose70", "wflw98", "wholebody68",
 )  # fmt: skip
 # Point i mirrored is point FLIPS[...][i], as the field's own data-set descriptions have it.
 _BROWS98 = [46, 45, 44, 43, 42, 50, 49, 48, 47, 37, 36, 35, 34, 33, 41, 40, 39, 38]
@@ -111,7 +111,7 @@ def test_regions_and_skeleton_are_mirrored_onto_themselves(scheme: Scheme) -> No
     ("count", "name"),
     [
         (68, "ibug68"), (51, "ibug51"), (98, "wflw98"), (29, "cofw29"), (106, "lapa106"), (15, "kaggle15"),
-        (70, "openpose70"),
+        (70, "openpose70"), (478, "mediapipe478"),
         (5, "points5"), (19, "points19"), (17, "points17"),
     ],
 )  # fmt: skip

@@ -12,35 +12,44 @@ from flmd.tree import FileTree
 LARGEST_FILE = 8 << 20  # bytes; a JSON text takes up to 30 times that much memory when read
 
 
-def content_of(tree: FileTree, name: str, *, most: int = LARGEST_FILE) -> dict[str, Any]:
+def content_of(tree: FileTree, name: str) -> dict[str, Any]:
     """The object that a file holds. ``NaN`` and ``Infinity``, which are no JSON, are read all the same.
 
     Raises
     ------
-    SkipFace : ``unreadable_file`` (also one of more than ``most`` bytes), ``bad_json``, ``bad_structure`` (no
-        object, or one that has a key twice).
+    SkipFace : ``unreadable_file``, ``bad_json``, ``bad_structure`` (no object, or one that has a key twice).
     """
+    content = json_in(data_of(tree, name))
+    if not isinstance(content, dict):
+        raise SkipFace("bad_structure", f"{type(content).__name__}, expected an object")
+    return content
+
+
+def data_of(tree: FileTree, name: str) -> bytes:
+    """The bytes of a file; SkipFace ``unreadable_file``, also for more than LARGEST_FILE of them."""
     try:
-        data = tree.read(name, 0, most + 1)
+        data = tree.read(name, 0, LARGEST_FILE + 1)
     except InputError as error:
         raise SkipFace("unreadable_file", error.what) from None
-    if len(data) > most:
-        raise SkipFace("unreadable_file", f"more than {most} bytes in a file for one picture")
-    return object_in(data)
+    if len(data) > LARGEST_FILE:
+        raise SkipFace("unreadable_file", f"more than {LARGEST_FILE} bytes in a file for one picture")
+    return data
 
 
-def object_in(data: bytes) -> dict[str, Any]:
-    """The object in the bytes of a JSON text; SkipFace as :func:`content_of`."""
+def json_in(data: bytes) -> Any:
+    """What the bytes of a JSON text hold; SkipFace ``bad_json``, ``bad_structure`` (a key twice)."""
     try:
         text = data.decode("utf-8-sig", "surrogateescape")
-        content = json.loads(text, object_pairs_hook=_without_repeats)
+        return json.loads(text, object_pairs_hook=_without_repeats)
     except json.JSONDecodeError as error:
         raise SkipFace("bad_json", f"line {error.lineno}: {error.msg}") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; endless brackets
         raise SkipFace("bad_json", f"{type(error).__name__} while reading it") from None
-    if not isinstance(content, dict):
-        raise SkipFace("bad_structure", f"{type(content).__name__}, expected an object")
-    return content
+
+
+def json_text(content: Any) -> bytes:
+    """The bytes of a JSON text, with a line end; ValueError for numbers that JSON cannot hold."""
+    return (json.dumps(content, allow_nan=False) + "\n").encode()
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
