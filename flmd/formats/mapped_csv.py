@@ -11,8 +11,8 @@ from typing import TextIO
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
-from flmd.formats.csv_columns import Columns
 from flmd.formats.csv_map import CsvMap, maps_of, read_map
+from flmd.formats.csv_rows import RowReader
 from flmd.formats.mapped_csv_writer import write
 from flmd.schemes import Scheme
 from flmd.tree import FileTree
@@ -124,21 +124,21 @@ def _read(
 ) -> Iterator[Face | Skipped]:
     where = tree.where(name)
     rows = csv.reader(_lines(text, where), strict=True, delimiter=table_map.delimiter)
-    columns: Columns | None = None
+    reader: RowReader | None = None
     line = 1
     try:
         for row in rows:
-            if columns is None:
-                columns = Columns(tree, name, map_name, table_map, row)
+            if reader is None:
+                reader = RowReader(tree, name, map_name, table_map, row)
                 if table_map.header:
                     line = rows.line_num + 1
                     continue
             if row:
-                yield columns.face(row, f"{where}:{line}")
+                yield reader.face(row, f"{where}:{line}")
             line = rows.line_num + 1
     except csv.Error as error:
         raise InputError(
             f"broken CSV ({error})", where=f"{where}:{line}", hint="look for a quote that is never closed"
         ) from None
-    if columns is None:
+    if reader is None:
         raise InputError("the table is empty", where=f"{where}:1", expected="a face in every row")
