@@ -1,15 +1,30 @@
-"""The house holds its shape: which room imports which."""
+"""The house holds its shape: which room imports which, how long a function may be, how light a package is."""
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+LOOSE = 9  # modules of flmd/ that are in no room
+FUNCTION, CLASS = 60, 200  # lines, from `def` or `class` to the last, docstring included
+LONGER = {
+    "flmd/formats/csv_columns.py:Columns": "to be divided",
+    "flmd/sources/sample/skin.py:skin": "to be divided",
+    "flmd/training/loop.py:_Run": "to be divided",
+    "flmd/training/loop.py:_Run.__init__": "to be divided",
+    "flmd/cli/convert.py:convert_command": "its signature and options are the command line, a line each",
+}
+HEAVY = (
+    "PIL", "albumentations", "cv2", "dvc", "fsspec", "h5py", "jinja2", "lxml", "matplotlib", "onnxruntime",
+    "pandas", "requests", "scipy", "streamlit", "torch", "torchvision",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +72,53 @@ def test_an_import_against_the_table_is_refused(house: Path, module: str, plante
         path.write_text(before, encoding="utf-8") if before is not None else shutil.rmtree(path.parent)
     assert done.returncode == 1, done.stdout + done.stderr
     assert said in " ".join(done.stdout.split())
+
+
+def test_few_modules_are_in_no_room() -> None:
+    loose = [path.name for path in (ROOT / "flmd").glob("*.py")]
+    assert len(loose) <= LOOSE, loose
+
+
+def lengths(path: Path) -> Iterator[tuple[str, ast.AST, int]]:
+    """Each function and class of a file: its name with those it is in, what it is, its lines."""
+    todo: list[tuple[str, ast.AST]] = [("", ast.parse(path.read_text(encoding="utf-8")))]
+    while todo:
+        inside, parent = todo.pop()
+        for node in ast.iter_child_nodes(parent):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                name = f"{inside}.{node.name}".lstrip(".")
+                yield name, node, (node.end_lineno or 0) - node.lineno + 1
+                todo.append((name, node))
+            else:
+                todo.append((inside, node))
+
+
+def test_functions_and_classes_are_short() -> None:
+    too_long = {
+        f"{path.relative_to(ROOT).as_posix()}:{name}": size
+        for folder in ("flmd", "pipeline")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for name, node, size in lengths(path)
+        if size > (CLASS if isinstance(node, ast.ClassDef) else FUNCTION)
+    }
+    assert {name: size for name, size in too_long.items() if name not in LONGER} == {}
+
+
+def test_importing_a_package_alone_is_cheap() -> None:
+    """Its `__init__` imports none of the packages that take long to load."""
+    packages = [
+        ".".join(path.parent.relative_to(ROOT).parts) for path in sorted((ROOT / "flmd").rglob("__init__.py"))
+    ]
+    code = (
+        "import importlib, os, sys\n"
+        "for name in sys.argv[1].split():\n"
+        "    child = os.fork()\n"  # each package into an interpreter that has loaded nothing
+        "    if not child:\n"
+        "        importlib.import_module(name)\n"
+        f"        print(*[f'{{name}}:{{heavy}}' for heavy in {HEAVY} if heavy in sys.modules], flush=True)\n"
+        "        os._exit(0)\n"
+        "    assert os.waitpid(child, 0)[1] == 0, name"
+    )
+    command = [sys.executable, "-c", code, " ".join(packages)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -13,7 +13,7 @@ from flmd.errors import ParamsError
 from flmd.store.face_store import FaceStore
 
 if TYPE_CHECKING:
-    from flmd.curation.audit import Audit
+    from flmd.curation.audit.findings import Audit
 
 NAMED = 3
 
@@ -29,7 +29,7 @@ def audit_command(
 
     Example: flmd-data audit data/faces.h5 --html audit.html
     """
-    from flmd.curation.audit import audit
+    from flmd.curation.audit.inspection import audit
     from flmd.curation.audit.page import write_page
 
     if html is not None and html.is_dir():

@@ -22,12 +22,12 @@ def report_command(
 
     Example: flmd report --baseline main -o reports/report.html
     """
-    from flmd.experiments import report_page
+    from flmd.experiments.report_page import report
     from flmd.experiments.revision_files import project_root
 
     if out.is_dir():
         raise ParamsError("is a folder", where=str(out), expected="the name of a file")
-    missing = report_page.write(project_root(Path.cwd()), out, baseline)
+    missing = report.write(project_root(Path.cwd()), out, baseline)
     for line in missing:
         typer.echo(f"note: {line}", err=True)
     typer.echo(f"{out}: written", err=True)

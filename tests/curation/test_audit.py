@@ -17,9 +17,11 @@ from typer.testing import CliRunner
 
 from flmd.cli.audit import audit_command
 from flmd.core import geometry
-from flmd.curation.audit import Audit, audit, identities, search
+from flmd.curation.audit import identities, search
 from flmd.curation.audit.descriptors import unit_vectors
+from flmd.curation.audit.findings import Audit
 from flmd.curation.audit.identities import people_elsewhere
+from flmd.curation.audit.inspection import audit
 from flmd.curation.audit.page import write_page
 from flmd.face import Face, visibility_of
 from flmd.schemes import IBUG68

@@ -19,8 +19,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from flmd.cli import flmd
-from flmd.experiments import report_page, revision_files
-from flmd.experiments.report_page import charts
+from flmd.experiments import revision_files
+from flmd.experiments.report_page import charts, report
 from tests.browser import Browser
 from tests.html_reading import POISON, shown, what_acts
 
@@ -136,7 +136,7 @@ def project(original: Path, tmp_path: Path) -> Path:
 def page(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of `after` against `before`."""
     target = tmp_path_factory.mktemp("page") / "report.html"
-    assert report_page.write(original, target, "before") == []
+    assert report.write(original, target, "before") == []
     return target
 
 
@@ -219,7 +219,7 @@ def test_metrics_stand_against_the_baseline(page: Path) -> None:
 
 def test_the_other_way_round_is_worse(project: Path, tmp_path: Path) -> None:
     write_experiment(project, **BEFORE)
-    report_page.write(project, tmp_path / "page.html", "after")
+    report.write(project, tmp_path / "page.html", "after")
     assert ["ibug300w.nme", "0.04", "0.05", "+0.01 (+25.00 %)", "worse"] in rows(
         text_of(tmp_path / "page.html")
     )
@@ -246,7 +246,7 @@ def test_poisoned_names_are_text_in_every_section(project: Path, tmp_path: Path)
     for name, table in (("ced", ced), ("regions", regions)):
         with (reports / "plots" / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows(table)
-    report_page.write(project, tmp_path / "page.html")
+    report.write(project, tmp_path / "page.html")
     page = text_of(tmp_path / "page.html")
     assert what_acts(page) == []
     texts = shown(page)
@@ -267,7 +267,7 @@ def test_both_experiments_lie_in_one_chart(page: Path) -> None:
 
 
 def test_the_same_files_give_the_same_bytes(original: Path, page: Path, tmp_path: Path) -> None:
-    report_page.write(original, tmp_path / "again.html", "before")
+    report.write(original, tmp_path / "again.html", "before")
     assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
     assert str(original) not in text_of(page)
 
@@ -286,7 +286,7 @@ def test_a_baseline_out_of_the_cache_is_said_and_no_remote_is_asked(project: Pat
     with revision_files.revision(project, "before") as files:
         assert files.read("reports/metrics.json") is not None  # git's
         assert files.read("reports/evaluation.json") is None
-    said = report_page.write(project, tmp_path / "page.html", "before")
+    said = report.write(project, tmp_path / "page.html", "before")
     for name in ("reports/evaluation.json", "reports/training/plots/metrics", "reports/data"):
         assert any(f"{name} of before" in line and "dvc fetch" in line for line in said), name
     assert ["ibug300w.nme", "0.05", "0.04", "-0.01 (-20.00 %)", "better"] in rows(
@@ -295,7 +295,7 @@ def test_a_baseline_out_of_the_cache_is_said_and_no_remote_is_asked(project: Pat
 
 
 def test_an_empty_folder_has_a_page_that_says_so(browser: Browser, tmp_path: Path) -> None:
-    said = report_page.write(tmp_path, tmp_path / "page.html")
+    said = report.write(tmp_path, tmp_path / "page.html")
     assert "no reports/metrics.json in the workspace" in said
     assert "no params.yaml in the workspace" in said
     browser.open(tmp_path / "page.html")
@@ -313,7 +313,7 @@ def test_broken_files_are_named_and_the_rest_is_shown(project: Path, tmp_path: P
     (reports / "training" / "plots" / "metrics" / "lr.tsv").write_bytes(b"step\tlr\n0\t\xff\n")
     (reports / "data" / "ibug300w.json").write_text("[1]")
     (reports / "plots" / "regions.csv").write_text("dataset,region,nme\nibug300w,jaw,none\n")
-    said = "\n".join(report_page.write(project, tmp_path / "page.html", "before"))
+    said = "\n".join(report.write(project, tmp_path / "page.html", "before"))
     for name in ("evaluation.json", "plots/ced.csv", "plots/worst.png", "lr.tsv", "data/ibug300w.json"):
         assert name in said
     html = text_of(tmp_path / "page.html")
@@ -326,7 +326,7 @@ def test_what_is_newer_than_the_lock_is_said(project: Path, tmp_path: Path) -> N
     params = project / "params.yaml"
     params.write_text(params.read_text().replace("0.0003", "0.5"))
     (project / "reports" / "metrics.json").write_text('{"ibug300w": {"nme": 0.001}}')
-    said = report_page.write(project, tmp_path / "page.html")
+    said = report.write(project, tmp_path / "page.html")
     assert "stage evaluate ran with train.lr: 0.0003, params.yaml says 0.5" in said
     assert "reports/metrics.json is not what dvc.lock says; `dvc repro` makes it again" in said
 

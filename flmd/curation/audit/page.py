@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from flmd.core.atomic import whole_or_nothing
 from flmd.curation.audit.findings import Audit, Conflict, Outlier, Pair, Shared
 from flmd.curation.audit.pairs import groups_of
 from flmd.curation.audit.pictures import Pictures
-from flmd.formats.layout import whole_or_nothing
 from flmd.pages.page import render
 from flmd.store.face_store import FaceStore
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flmd.core import images
 from flmd.errors import FlmdError
-from flmd.inference.detection.base import BoxAdjustment, PixelDetector
+from flmd.inference.detection.pixel_detector import BoxAdjustment, PixelDetector
 
 CASCADE = "haarcascade_frontalface_default.xml"
 # Medians over 1840 of the 2012 training faces of 300-W that are no mirrored twins (afw, helen/trainset,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError, ParamsError, one_line
-from flmd.inference.detection.base import BoxAdjustment, PixelDetector
+from flmd.inference.detection.pixel_detector import BoxAdjustment, PixelDetector
 
 _STRIDE = 32  # the network's coarsest; a smaller picture has no cell
 
@@ -23,7 +23,7 @@ class YuNet(PixelDetector):
     """Faces at any angle, with a score from 0 to 1.
 
     Its boxes are passed on as they are: without the file here, there was nothing to measure an adjustment
-    with. ``flmd.inference.detection.base.BoxAdjustment`` takes one.
+    with. ``flmd.inference.detection.pixel_detector.BoxAdjustment`` takes one.
 
     Parameters
     ----------

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from flmd.core import geometry
 from flmd.errors import FlmdError, InputError, ParamsError
 from flmd.inference import detection
-from flmd.inference.detection.base import BoxAdjustment, PixelDetector, upright_to_stored
 from flmd.inference.detection.boxes import Boxes
 from flmd.inference.detection.haar import Haar
+from flmd.inference.detection.pixel_detector import BoxAdjustment, PixelDetector, upright_to_stored
 from flmd.inference.detection.yunet import YuNet
 from flmd.inference.picture import Picture, open_picture
 from flmd.inference.video.tracking import iou
