@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flmd.cli.choices import EvaluatedSplit, Normaliser
+from flmd.core import terminal
 from flmd.errors import ParamsError
 
 
@@ -50,4 +51,4 @@ def evaluate_command(
             device=device,
             made_from=provenance.made_from(inputs, used, stage="flmd evaluate"),
         )
-    typer.echo(report_files.metrics_table(measured.metrics, measured.settings))
+    terminal.show(*report_files.metrics_table(measured.metrics, measured.settings))

@@ -58,8 +58,10 @@ def test_train_then_evaluate_on_any_store(
     capsys.readouterr()
     out = tmp_path / "measured"
     assert call(monkeypatch, flmd, "evaluate", store, "-m", run / "best.pt", "-o", out) == 0
-    printed = capsys.readouterr().out
-    assert "inter-ocular" in printed
+    title, _, header, *rows = capsys.readouterr().out.splitlines()
+    assert title.startswith("NME in % of the distance of the outer eye corners (inter-ocular)")
+    assert header.split()[:3] == ["faces", "NME", "%"]
+    assert rows[0].split()[:2] == ["test", "4"]
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["test"]["faces"] == 4
     assert metrics["test"]["mean_shape_nme"] > 0
