@@ -1,4 +1,4 @@
-"""Print the metrics of the last evaluation; no stage, nothing is computed."""
+"""Print the metrics of the last evaluation, and note what made them; no stage, nothing is computed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 from flmd import errors
 from flmd.core import terminal
 from flmd.evaluation import report_files
+from flmd.experiments import dvc_lock, machine
 
 
 def main() -> None:
-    """Read reports/ and print the table."""
+    """Read reports/ and print the table; note which machine made outputs that are new."""
     terminal.show(*report_files.metrics_table(*report_files.read(Path("reports"))))
+    machine.record(Path(), dvc_lock.read_lock(Path()))
 
 
 if __name__ == "__main__":

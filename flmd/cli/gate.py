@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flmd.core import terminal
-from flmd.errors import ParamsError
+from flmd.errors import InputError, ParamsError
 
 if TYPE_CHECKING:
     from flmd.experiments.gate import Limit
@@ -21,7 +21,7 @@ def gate_command(
         list[str], typer.Option(metavar="NAME[:LIMIT]", help="With dots; several, each with its own limit.")
     ],
     max_regression: Annotated[
-        str, typer.Option(metavar="LIMIT", help="2% of the baseline, or an amount: 0.002.")
+        str, typer.Option(metavar="LIMIT", help="2% of the baseline, an amount: 0.002, or 2sigma over seeds.")
     ] = "0%",
     file: Annotated[Path, typer.Option(help="Where the metrics are: JSON, YAML or TOML.")] = Path(
         "reports/metrics.json"
@@ -36,6 +36,9 @@ def gate_command(
             help="For metrics whose name does not say it; nme, fr and auc do.",
         ),
     ] = None,
+    spread: Annotated[Path, typer.Option(help="For limits in sigma: how far seeds lie apart.")] = Path(
+        "reports/seed_spread.json"
+    ),
 ) -> None:
     """Compare metrics with a baseline's, and fail when one got worse.
 
@@ -62,11 +65,29 @@ def gate_command(
         with revision_files.revision(root, revision) as after:
             new, new_missing = _metrics(after, path)
             revision = after.name
-    verdicts = [gate.judge(n, old, new, limit, higher=directions[n]) for n, limit in limits.items()]
+    deviations = _deviations(spread) if any(limit.is_sigma for limit in limits.values()) else {}
+    verdicts = [
+        gate.judge(n, old, new, limit, higher=directions[n], spread=deviations) for n, limit in limits.items()
+    ]
     notes = [*old_missing, *new_missing, *gate.notes(list(limits), old, new)]
     terminal.show(gate.table(verdicts, name, revision or "workspace"), *notes)
     if not all(verdict.passed for verdict in verdicts):
         raise typer.Exit(1)
+
+
+def _deviations(path: Path) -> dict[str, float]:
+    """Metric -> standard deviation over seeds, from a file."""
+    from flmd.experiments import seed_spread
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise InputError(
+            "cannot be read, and the limit is in sigma",
+            where=str(path),
+            hint="name the file with --spread; `python -m benchmarks.seeds` writes it",
+        ) from None
+    return seed_spread.parse(text, str(path))
 
 
 def _limits(metrics: list[str], default: str) -> dict[str, Limit]:

@@ -30,8 +30,11 @@ def verify_command(
         typer.Option(metavar="NAME=PATH", help="Take a data set's raw data from a folder, archive or URL."),
     ] = None,
     tolerance: Annotated[
-        float | None,
-        typer.Option(help="From training on, compare the numbers of metrics.json, not bytes (GPU)."),
+        str | None,
+        typer.Option(
+            metavar="AMOUNT",
+            help="From training on, numbers of metrics.json instead of bytes: within 0.001, or 2sigma.",
+        ),
     ] = None,
     small: Annotated[
         bool, typer.Option("--small", help="Few faces and two epochs; the first run is the reference.")
@@ -54,8 +57,6 @@ def verify_command(
     counts = workers or [0]
     if min(counts) < (1 if workers else 0) or runs < 1:
         raise ParamsError("--workers and --runs count from 1 up")
-    if tolerance is not None and not 0 <= tolerance < 1:
-        raise ParamsError(f"--tolerance is {tolerance:g}", expected="a difference from 0 to 1, such as 0.001")
     if data:
         if workers or source or small or runs != 1 or tolerance is not None:
             raise ParamsError("--data runs nothing", hint="leave the other options out")
@@ -64,7 +65,33 @@ def verify_command(
     sources = dict(_source(text) for text in source or [])
     if scratch is not None and not scratch.is_dir():
         raise ParamsError("no such folder", where=str(scratch))
-    _runs(root, [n or None for n in counts] * runs, sources, tolerance, small, scratch)
+    allowed = None if tolerance is None else _tolerance(root, tolerance)
+    _runs(root, [n or None for n in counts] * runs, sources, allowed, small, scratch)
+
+
+def _tolerance(root: Path, text: str) -> float | dict[str, float]:
+    """One difference for all numbers, or one for each: so many standard deviations over seeds."""
+    from flmd.experiments import git, seed_spread
+
+    amount = seed_spread.sigmas(text)
+    if amount is not None:
+        spread = git.committed(root, "HEAD", seed_spread.NAME)
+        if spread is None:
+            raise InputError(
+                f"HEAD holds no {seed_spread.NAME}, and the tolerance is in sigma",
+                where=str(root),
+                hint="write it with `python -m benchmarks.seeds` and commit it",
+            )
+        return seed_spread.tolerances(seed_spread.parse(spread), amount)
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 1:
+        raise ParamsError(
+            f"--tolerance is {text!r}", expected="a difference from 0 to 1, such as 0.001, or 2sigma"
+        )
+    return number
 
 
 def _source(text: str) -> tuple[str, str]:
@@ -80,7 +107,7 @@ def _runs(
     root: Path,
     workers: list[int | None],
     sources: dict[str, str],
-    tolerance: float | None,
+    tolerance: float | dict[str, float] | None,
     small: bool,
     scratch: Path | None,
 ) -> None:
@@ -119,27 +146,28 @@ def _runs(
     typer.echo(f"verified: {compared} run{'s' if compared > 1 else ''} of {head[:SHOWN]} came out the same")
 
 
-def _compared(reference: Outcome, outcome: Outcome, tolerance: float | None) -> int:
-    """Print the table and every difference; how many differences count."""
+def _compared(reference: Outcome, outcome: Outcome, tolerance: float | dict[str, float] | None) -> int:
+    """Print the table, every difference and what explains it; how many differences count."""
     from flmd.experiments import reproduce
 
-    rows = reproduce.compare(reference.lock, outcome.lock)
-    cells = []
-    for row in rows:
-        ends = ((row.expected or "-")[:SHOWN], (row.got or "not made")[:SHOWN])
-        cells.append((row.stage, row.output, *ends, "yes" if row.equal else "NO"))
-    header = ("stage", "output", "expected", "got", "equal")
-    terminal.show(TextTable(header, cells, left=range(len(header)), colours={"NO": "red"}))
+    numbers, summary = (
+        ([], "") if tolerance is None else reproduce.beyond(reference.metrics, outcome.metrics, tolerance)
+    )
     excused = set() if tolerance is None else reference.lock.downstream(reproduce.DEVICE_STAGE)
-    wrong = [row for row in rows if not row.equal and not (row.got and row.expected and row.stage in excused)]
-    lines = [
-        f"{row.output} (stage {row.stage}) differs: "
-        f"expected md5 {row.expected or 'none'}, got {row.got or 'none'}"
-        for row in wrong
-    ]
-    if tolerance is not None:
-        numbers, summary = reproduce.beyond(reference.metrics, outcome.metrics, tolerance)
-        lines += numbers
+    rows = reproduce.compare(reference.lock, outcome.lock)
+    cells, lines = [], []
+    for row in rows:
+        within = bool(row.got and row.expected and row.stage in excused and not numbers)
+        says = "equal" if row.equal else "within tolerance" if within else "DIFFERENT"
+        ends = ((row.expected or "-")[:SHOWN], (row.got or "not made")[:SHOWN])
+        cells.append((row.stage, row.output, *ends, says))
+        if says == "DIFFERENT" and not (row.got and row.expected and row.stage in excused):
+            digests = f"expected md5 {row.expected or 'none'}, got {row.got or 'none'}"
+            lines.append(f"{row.output} (stage {row.stage}) differs: {digests}")
+    header = ("stage", "output", "expected", "got", "result")
+    terminal.show(TextTable(header, cells, left=range(len(header)), colours={"DIFFERENT": "red"}))
+    lines += numbers
+    if summary:
         typer.echo(f"metrics: {summary}")
     for line in lines:
         typer.echo(line, err=True)
@@ -147,7 +175,23 @@ def _compared(reference: Outcome, outcome: Outcome, tolerance: float | None) -> 
         for stage, names in reproduce.other_inputs(reference.lock, outcome.lock).items():
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             typer.echo(f"note: dvc.lock has {stage} with other {', '.join(names[:3])}{more}", err=True)
+    if not all(row.equal for row in rows):
+        _explain(reference, outcome)
     return len(lines)
+
+
+def _explain(reference: Outcome, outcome: Outcome) -> None:
+    """Print what differs between the machines that made the two."""
+    from flmd.experiments import machine
+
+    if reference.machine is None or outcome.machine is None:
+        typer.echo(f"note: nothing says which machine made dvc.lock ({machine.NAME} of HEAD)", err=True)
+        return
+    rows = machine.differences(reference.machine, outcome.machine)
+    if not rows:
+        typer.echo("note: both were made on machines that are alike, with the same versions", err=True)
+        return
+    terminal.show(TextTable(("what differs", "dvc.lock was made on", "here"), rows, left=range(3)))
 
 
 def _data(root: Path) -> None:

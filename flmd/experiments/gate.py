@@ -14,6 +14,7 @@ from typing import Any
 
 from flmd.core.terminal import TextTable
 from flmd.errors import ParamsError
+from flmd.experiments import seed_spread
 from flmd.experiments.revision_files import finite
 
 LOWER = ("nme", "fr", "loss", "error", "unmeasured")
@@ -22,14 +23,27 @@ HIGHER = ("auc", "ratio", "accuracy")
 
 @dataclass(frozen=True)
 class Limit:
-    """How much worse a metric may get: a share of the baseline's size, or an amount of the metric."""
+    """How much worse a metric may get.
+
+    Attributes
+    ----------
+    amount : of the metric; a share of the baseline's size; or standard deviations over seeds.
+    is_share, is_sigma : which of these. At most one is True.
+    """
 
     amount: Decimal
     is_share: bool
+    is_sigma: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Limit:
-        """``"2%"`` is a share, ``"0.002"`` an amount; ParamsError for anything else, or below 0."""
+        """``"2%"`` is a share, ``"0.002"`` an amount, ``"2sigma"`` a number of standard deviations.
+
+        ParamsError for anything else, or below 0.
+        """
+        in_sigmas = seed_spread.sigmas(text)
+        if in_sigmas is not None:
+            return cls(in_sigmas, is_share=False, is_sigma=True)
         number, is_share = text.strip(), False
         if number.endswith("%"):
             number, is_share = number[:-1].strip(), True
@@ -40,15 +54,22 @@ class Limit:
         if not (amount.is_finite() and amount >= 0):
             raise ParamsError(
                 f"limit {text!r}",
-                expected="0 or more: a share of the baseline such as 2%, or an amount such as 0.002",
+                expected="0 or more: a share of the baseline such as 2%, an amount such as 0.002, or 2sigma",
             )
         return cls(amount, is_share)
 
-    def allowed(self, baseline: Decimal) -> Decimal:
-        """The amount by which a metric may be worse than ``baseline``; a share is of its absolute value."""
+    def allowed(self, baseline: Decimal, sd: float = 0.0) -> Decimal:
+        """The amount by which a metric may be worse than ``baseline``; a share is of its absolute value.
+
+        ``sd``: the metric's standard deviation over seeds, for a limit in sigma.
+        """
+        if self.is_sigma:
+            return self.amount * _exact(sd)
         return self.amount * abs(baseline) if self.is_share else self.amount
 
     def __str__(self) -> str:
+        if self.is_sigma:
+            return f"{self.amount.normalize():f} sigma"
         return f"{(self.amount * 100).normalize():f} %" if self.is_share else f"{self.amount:f}"
 
 
@@ -91,7 +112,13 @@ class Verdict:
 
 
 def judge(
-    metric: str, baseline: Mapping[str, Any], now: Mapping[str, Any], limit: Limit, *, higher: bool
+    metric: str,
+    baseline: Mapping[str, Any],
+    now: Mapping[str, Any],
+    limit: Limit,
+    *,
+    higher: bool,
+    spread: Mapping[str, float] | None = None,
 ) -> Verdict:
     """Compare one metric of two flat sets of metrics.
 
@@ -99,6 +126,7 @@ def judge(
     ----------
     limit : worse by exactly this much still passes. A share of a baseline of 0 allows nothing.
     higher : whether a larger value is better.
+    spread : metric -> standard deviation over seeds, for a limit in sigma.
     """
     old, new = baseline.get(metric), now.get(metric)
     sign = "-" if higher else "+"
@@ -113,9 +141,12 @@ def judge(
     ):
         if found:
             return says(f"{failure} {' and '.join(found)}")
+    sd = (spread or {}).get(metric)
+    if limit.is_sigma and sd is None:
+        return says("NO SPREAD KNOWN")
     before, after = _exact(baseline[metric]), _exact(now[metric])
     worse = before - after if higher else after - before
-    if worse > limit.allowed(before):
+    if worse > limit.allowed(before, sd or 0.0):
         return says("REGRESSION")
     return says("better" if worse < 0 else "same" if worse == 0 else "within the limit", True)
 
@@ -124,7 +155,13 @@ def table(verdicts: Sequence[Verdict], baseline: str, now: str) -> TextTable:
     """The verdicts, a row each; ``baseline`` and ``now`` head the columns of values."""
     rows = [[v.metric, _cell(v.baseline), _cell(v.now), v.change, v.limit, v.says] for v in verdicts]
     header = ["metric", baseline, now, "change", "limit", "verdict"]
-    colours = {"better": "green", "REGRESSION": "red", "MISSING": "red", "NOT A NUMBER": "red"}
+    colours = {
+        "better": "green",
+        "REGRESSION": "red",
+        "MISSING": "red",
+        "NOT A NUMBER": "red",
+        "NO SPREAD": "red",
+    }
     return TextTable(header, rows, left=(0, 5), colours=colours)
 
 

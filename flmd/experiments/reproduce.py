@@ -22,8 +22,9 @@ from ruamel.yaml import YAML
 
 from flmd.core.nested import flattened
 from flmd.errors import InputError, ParamsError
-from flmd.experiments import dvc_lock, git
+from flmd.experiments import dvc_lock, git, machine
 from flmd.experiments.dvc_lock import Lock
+from flmd.experiments.machine import Machine
 
 DEVICE_STAGE = "train"  # from here on, results depend on the device where training is not deterministic
 SMALL: dict[str, Any] = {
@@ -61,17 +62,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of the pipeline left: its lock, the numbers of its metrics files, and whether it ended well.
+    """What a run of the pipeline left: its lock, its numbers, its machine, and whether it ended well.
 
     Attributes
     ----------
     metrics : path of each metrics.json among the outputs -> dotted name -> number.
     failed : dvc's last word when a stage failed, else "".
+    machine : what made it; None where nothing says so.
     """
 
     lock: Lock
     metrics: dict[str, dict[str, float]]
     failed: str = ""
+    machine: Machine | None = None
 
 
 def committed_outcome(root: Path) -> Outcome:
@@ -87,7 +90,7 @@ def committed_outcome(root: Path) -> Outcome:
         numbers = git.committed(root, "HEAD", path)
         if numbers is not None:
             metrics[path] = _numbers(numbers, path)
-    return Outcome(lock, metrics)
+    return Outcome(lock, metrics, machine=machine.parse(git.committed(root, "HEAD", machine.NAME), lock))
 
 
 def run_again(
@@ -139,7 +142,7 @@ def run_again(
             path: _numbers((project / path).read_text(encoding="utf-8"), path)
             for path in _metrics_files(lock)
         }
-        return Outcome(lock, metrics, said if done.returncode else "")
+        return Outcome(lock, metrics, said if done.returncode else "", machine.this_machine())
 
 
 def compare(expected: Lock, got: Lock) -> list[Row]:
@@ -169,9 +172,13 @@ def other_inputs(expected: Lock, got: Lock) -> dict[str, list[str]]:
 
 
 def beyond(
-    expected: Mapping[str, Mapping[str, float]], got: Mapping[str, Mapping[str, float]], tolerance: float
+    expected: Mapping[str, Mapping[str, float]],
+    got: Mapping[str, Mapping[str, float]],
+    tolerance: float | Mapping[str, float],
 ) -> tuple[list[str], str]:
     """Numbers of metrics files that differ by more than ``tolerance``, are missing or are no numbers.
+
+    ``tolerance``: one difference for all, or one for each dotted name; a name without one has to be equal.
 
     Returns
     -------
@@ -187,10 +194,9 @@ def beyond(
                 continue
             count += 1
             difference = abs(before[name] - now[name])
-            if math.isnan(difference) or difference > tolerance:
-                lines.append(
-                    f"{path}: {name} is {now[name]:g}, expected {before[name]:g} within {tolerance:g}"
-                )
+            allowed = tolerance.get(name, 0.0) if isinstance(tolerance, Mapping) else tolerance
+            if math.isnan(difference) or difference > allowed:
+                lines.append(f"{path}: {name} is {now[name]:g}, expected {before[name]:g} within {allowed:g}")
             if difference > largest:
                 largest, where = difference, f" ({name})"
     return lines, f"{count} numbers, largest difference {largest:g}{where}"

@@ -12,6 +12,7 @@ import pytest
 
 from flmd.cli.verify import _source
 from flmd.errors import InputError, ParamsError
+from flmd.experiments import machine
 from flmd.experiments import reproduce as verify
 from flmd.experiments.dvc_lock import Lock, LockedStage, parse_lock
 
@@ -106,7 +107,7 @@ def test_everything_is_run_again_with_each_number_of_workers_and_is_equal(toy: T
     (toy.folder / "cut.py").write_text(before)
     assert done.returncode == 0, done.stderr
     assert toy.runs.read_text().split() == ["1", "4"]  # nothing came from DVC's caches
-    rows = [line.split() for line in done.stdout.splitlines() if line.endswith(("yes", "NO"))]
+    rows = [line.split() for line in done.stdout.splitlines() if line.endswith(("equal", "DIFFERENT"))]
     assert [row[:2] for row in rows[:4]] == [
         ["cut", "data/cut.bin"],
         ["cut", "data/parts"],
@@ -114,7 +115,7 @@ def test_everything_is_run_again_with_each_number_of_workers_and_is_equal(toy: T
         ["train", "metrics.json"],
     ]
     assert len(rows) == 8
-    assert all(row[2] == row[3] and row[4] == "yes" for row in rows)
+    assert all(row[2] == row[3] and row[4] == "equal" for row in rows)
     assert "1 changed files are not part of HEAD" in done.stderr
     assert "verified: 2 runs" in done.stdout
     assert list(toy.folder.parent.glob("flmd-verify-*")) == []
@@ -134,7 +135,29 @@ def test_another_result_is_named_with_its_stage_digests_and_cause(toy: Toy, tmp_
     expected = lock.outs["data/model.bin"]
     assert line.startswith(f"data/model.bin (stage train) differs: expected md5 {expected}, got ")
     assert "note: dvc.lock has train with other train.py" in done.stderr
+    assert "note: nothing says which machine made dvc.lock" in done.stderr
     assert "verified" not in done.stdout
+
+
+def test_the_machines_of_both_sides_explain_a_difference(toy: Toy, tmp_path: Path) -> None:
+    toy("git", "clone", "-q", ".", str(tmp_path / "clone"))
+    other = object.__new__(Toy)
+    other.folder, other.runs = tmp_path / "clone", tmp_path / "runs.txt"
+    (other.folder / "reports").mkdir()
+    machine.record(other.folder, parse_lock((other.folder / "dvc.lock").read_text(), "x"))
+    made_on = json.loads((other.folder / machine.NAME).read_text())
+    made_on["machine"] |= {"processor": "Another One", "instruction_sets": ["mmx"]}
+    made_on["machine"]["versions"] |= {"numpy": "1.0"}
+    (other.folder / machine.NAME).write_text(json.dumps(made_on))
+    (other.folder / "train.py").write_text(TRAIN.replace("[::-1]", "[::-1] + b'!'"))
+    other.commit()
+    done = other.verify()
+    assert done.returncode == 1
+    rows = {line.split("  ")[0]: line for line in done.stdout.splitlines()}
+    assert "Another One" in rows["processor"]
+    assert "mmx" in rows["instruction sets only one has"]
+    assert "1.0" in rows["numpy"]
+    assert "torch" not in rows  # the same on both sides
 
 
 def test_a_stage_that_fails_is_named_and_what_it_did_not_make(toy: Toy, tmp_path: Path) -> None:
