@@ -6,16 +6,18 @@ import sys
 from pathlib import Path
 
 from flmd import errors
-from flmd.augmentation import arrays
-from flmd.core import params, provenance
-from flmd.training import distributed, loop
+from flmd.core import params, processor, provenance
 
 
 def main() -> None:
     """Write data/model/best.pt and last.pt, and the curves in reports/training."""
+    settings = params.load()
+    processor.restart_pinned(settings.train.cpu)
+    from flmd.augmentation import arrays
+    from flmd.training import distributed, loop
+
     distributed.restart_under_torchrun()  # when FLMD_TORCHRUN asks for several processes
     with distributed.joined() as processes:
-        settings = params.load()
         source, weights = Path("data/arrays.h5"), Path("data/pretrained.pt")
         start_from = {} if settings.train.pretrained == "none" else {"pretrained": str(weights)}
         curves = Path("reports/training")

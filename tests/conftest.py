@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+# ruff: noqa: E402  (pinned before anything imports numpy or torch, as `flmd train` does)
+from flmd.core import processor
+
+processor.pin_environment("portable")
+
 from collections.abc import Iterator
 from pathlib import Path
 

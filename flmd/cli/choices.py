@@ -55,3 +55,10 @@ class DeployedKind(StrEnum):
 
     ONNX = "onnx"
     TORCHSCRIPT = "torchscript"
+
+
+class Cpu(StrEnum):
+    """The instructions that do the arithmetic, see ``flmd.core.processor``."""
+
+    PORTABLE = "portable"
+    NATIVE = "native"

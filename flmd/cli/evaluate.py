@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flmd.cli.choices import EvaluatedSplit, Normaliser
+from flmd.cli.choices import Cpu, EvaluatedSplit, Normaliser
 from flmd.core import terminal
 from flmd.errors import ParamsError
 
@@ -23,11 +23,15 @@ def evaluate_command(
     threshold: Annotated[float, typer.Option(help="Of AUC and failure rate.")] = 0.08,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     seed: Annotated[int, typer.Option(help="Which faces the random gallery shows.")] = 0,
+    cpu: Annotated[Cpu, typer.Option(help="As train.cpu in params.yaml.")] = Cpu.PORTABLE,
 ) -> None:
     """Measure a model on the faces of a store.
 
     Example: flmd evaluate data/faces.h5 --model data/model/best.pt --out reports/again
     """
+    from flmd.core import processor
+
+    processor.restart_pinned(cpu.value)
     from flmd.core import provenance
     from flmd.core.params import EvaluateParams
     from flmd.evaluation import report_files
@@ -38,7 +42,7 @@ def evaluate_command(
     if not 0 < threshold < 10:
         raise ParamsError(f"--threshold is {threshold}", expected="a fraction above 0, such as 0.08")
     settings = EvaluateParams(normaliser=normaliser.value, threshold=threshold)
-    used = {"evaluate": settings, "split": split.value, "seed": seed, "device": device}
+    used = {"evaluate": settings, "split": split.value, "seed": seed, "device": device, "cpu": cpu.value}
     with FaceStore(store) as faces:
         inputs = {store: faces.made_from, model: checkpoint.read_info(model).made_from}
         measured = evaluate_store(

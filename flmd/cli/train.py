@@ -38,12 +38,14 @@ def train_command(
 
     Example: flmd train data/faces.h5 --out runs/first
     """
+    from flmd.core import params, processor
+
+    settings = params.load(params_file)
+    processor.restart_pinned(settings.train.cpu)
     from flmd.augmentation import arrays
-    from flmd.core import params
     from flmd.training import distributed, loop
 
     with distributed.joined() as processes:
-        settings = params.load(params_file)
         if (out / "best.pt").exists() and not overwrite:
             raise ParamsError("holds a model already", where=str(out), hint="add --overwrite to replace it")
         made_from = _record(store, settings)

@@ -128,8 +128,11 @@ class TrainParams(_Section):
     batch: int = Field(ge=1)
     epoch_faces: int = Field(default=0, ge=0, description="crops an epoch draws; 0: all of them")
     device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "bfloat16_emulated"] = "auto"
     deterministic: bool = True
+    cpu: Literal["portable", "native"] = Field(
+        default="portable", description="the instructions of its arithmetic: AVX2's, or all that are here"
+    )
     threads: int = Field(
         default=0, ge=0, le=1024, description="of the CPU; 0: as torch chooses. The last digits hang on it"
     )

@@ -18,7 +18,7 @@ from flmd.evaluation import measure, metrics, plots, report_files
 from flmd.evaluation.measure import Evaluation, TestFaces
 from flmd.models import checkpoint
 from flmd.models.checkpoint import ModelInfo
-from flmd.models.devices import choose_device
+from flmd.models.devices import choose_device, cpu_threads
 from flmd.store.face_store import FaceStore
 
 BLOCK = 512
@@ -34,6 +34,7 @@ def evaluate_store(
     split: str = "test",
     seed: int = 0,
     device: str = "auto",
+    threads: int = 0,
     made_from: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Measure a model on one split of a store; write what ``report_files`` lists, and plots.
@@ -43,7 +44,7 @@ def evaluate_store(
     store : with context crops. model_path : from ``flmd.training.loop``.
     split : "train", "val", "test", or "all" for every face.
     seed : which faces the random gallery shows.
-    device : "auto", "cpu", "cuda" ...
+    device : "auto", "cpu", "cuda" ... threads : of the CPU, 0 leaves their number as it is.
     made_from : digests and params, written into evaluation.json.
 
     Raises
@@ -60,7 +61,8 @@ def evaluate_store(
     if not len(rows):
         raise StoreError(f"no face has split {split!r}", where=str(store.path), hint="try --split all")
     faces = test_faces(store, rows)
-    predicted = predict_rows(store, rows, model, info, device)
+    with cpu_threads(threads):
+        predicted = predict_rows(store, rows, model, info, device)
     measured = measure.measure(
         faces, predicted, mean_shapes(store), store.scheme, settings.normaliser, settings.threshold
     )

@@ -48,18 +48,3 @@ def reproducible(wanted: bool, device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         fill.fill_uninitialized_memory = before[2]
         torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before[3:]
-
-
-@contextlib.contextmanager
-def cpu_threads(count: int) -> Iterator[None]:
-    """Let torch work with so many threads on the CPU; 0 leaves their number as it is.
-
-    Sums over a batch are split among the threads, so another number of them rounds otherwise.
-    """
-    before = torch.get_num_threads()
-    if count:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -27,18 +27,19 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from flmd import models
+from flmd.core import processor
 from flmd.core._version import __version__ as flmd_version
 from flmd.core.crop_spec import CropSpec
 from flmd.core.params import TrainParams
 from flmd.errors import FlmdError, InputError, ParamsError, StoreError
 from flmd.models import checkpoint
-from flmd.models.devices import choose_device
+from flmd.models.devices import autocast_type, choose_device, cpu_threads
 from flmd.models.normalisation import Normalisation
 from flmd.schemes import Scheme
 from flmd.training import distributed, losses, optim
 from flmd.training.batches import ArraySplit, Batch, Feeder, check_split, cut, draw
 from flmd.training.curves import Curves
-from flmd.training.determinism import cpu_threads, reproducible, seed_all
+from flmd.training.determinism import reproducible, seed_all
 from flmd.training.distributed import Processes, Share
 from flmd.training.ema import WeightAverage
 from flmd.training.whole_batch import Place
@@ -110,6 +111,7 @@ def fit(
     processes.same("training data, settings or versions", fingerprint)
     if not processes.first:
         curves, progress = None, False
+    processor.warn_if_not_pinned(settings.cpu)
     _keep_freed_memory()
     with reproducible(settings.deterministic, device), cpu_threads(settings.threads):
         run = _Run(train, val, settings, scheme, seed, crop, made_from, device, processes)
@@ -180,7 +182,7 @@ class _Run:
         self.schedule = optim.build_schedule(
             settings.schedule, epochs=settings.epochs, **settings.schedule_options
         )
-        self.precision = _precision(settings.precision, device)
+        self.precision = autocast_type(settings.precision, device, settings.cpu)
         self.train, self.val = Feeder(train, device), Feeder(val, device)
         self.faces = settings.epoch_faces or len(self.train)
         # A look at the loss makes a GPU wait; on the CPU it is free.
@@ -398,15 +400,6 @@ def _seen_by(loss: str, network: str, model: nn.Module) -> Callable[[Tensor], Te
 
 def _numbers(value: float | list[float]) -> float | tuple[float, ...]:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _precision(name: str, device: torch.device) -> torch.dtype | None:
-    """The type of autocast, or None for plain float32. "auto": bfloat16 on a CUDA GPU that has it."""
-    if name == "bfloat16":
-        return torch.bfloat16
-    if name == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.bfloat16
-    return None
 
 
 def _keep_freed_memory() -> None:

@@ -116,14 +116,14 @@ def star(
     xx, xy, yy = predicted[..., 2:].unbind(-1)
     middle, half = (xx + yy) / 2, (xx - yy) / 2
     # The tiny term keeps the root's gradient finite for a round distribution, the floor that of the quotient.
-    radius = (half.square() + xy.square() + 1e-20).sqrt()
+    radius = _root(half.square() + xy.square() + 1e-20)
     along, across = middle + radius, (middle - radius).clamp(min=0)
     angle = torch.atan2(xy, half).detach() / 2
     cosine, sine = angle.cos(), angle.sin()
     x, y = difference.unbind(-1)
     distances = torch.stack([cosine * x + sine * y, cosine * y - sine * x])
     sizes = F.smooth_l1_loss(distances, torch.zeros_like(distances), reduction="none", beta=beta)
-    values = (sizes / (torch.stack([along, across]) + epsilon).sqrt()).sum(0) + spread * (xx + yy)
+    values = (sizes * (torch.stack([along, across]) + epsilon).rsqrt()).sum(0) + spread * (xx + yy)
     weights = 2.0 ** torch.arange(len(values), dtype=values.dtype, device=values.device)
     return _mean(torch.tensordot(weights / weights.sum(), values, dims=1), labelled)
 
@@ -165,6 +165,11 @@ def _masked(predicted: Tensor, target: Tensor, labelled: Tensor) -> tuple[Tensor
     wanted = torch.where(mask, target, torch.zeros_like(target))
     difference = torch.where(mask, predicted - wanted, torch.zeros_like(wanted))
     return difference, wanted, mask
+
+
+def _root(values: Tensor) -> Tensor:
+    """Square roots of positive numbers, the same on every processor: torch.sqrt is not, on a CPU."""
+    return values.rsqrt().reciprocal()
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -193,7 +193,7 @@ def test_colour_and_uneven_batches(tmp_path: Path) -> None:
     result = fit(
         squares(17, colour=True),
         squares(5, colour=True),
-        settings(epochs=1, epoch_faces=0, pixel_mean=[0.4, 0.5, 0.6], precision="bfloat16"),
+        settings(epochs=1, epoch_faces=0, pixel_mean=[0.4, 0.5, 0.6], precision="bfloat16_emulated"),
         scheme=SQUARE,
         seed=0,
         crop=CROP,
