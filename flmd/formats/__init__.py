@@ -51,9 +51,11 @@ BUILT_IN = {
     "spiga-json": "flmd.formats.spiga_json:SpigaJson",
     "retinaface": "flmd.formats.retinaface:RetinaFace",
     "wflw": "flmd.formats.wflw:Wflw",
+    "vggface2": "flmd.formats.vggface2:VggFace2",
     "celeba": "flmd.formats.celeba:CelebA",
     "facesynthetics": "flmd.formats.facesynthetics:FaceSynthetics",
     "lapa": "flmd.formats.lapa:LaPa",
+    "lfw": "flmd.formats.lfw:Lfw",
     "mtcnn": "flmd.formats.mtcnn:Mtcnn",
 }
 

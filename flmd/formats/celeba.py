@@ -18,7 +18,6 @@ from flmd.formats.celeba_files import (
     IDENTITY,
     PARTITION,
     REQUIRED,
-    Rows,
     beside,
     find_lists,
     is_aligned,
@@ -27,6 +26,7 @@ from flmd.formats.celeba_files import (
     picture_folder,
 )
 from flmd.formats.celeba_writer import COORDINATES, check_scheme, write
+from flmd.formats.common.row_lookup import RowLookup
 from flmd.formats.common.text_list import ListedPictures, first_word, lines_of, numbers
 from flmd.formats.layout import photo_of
 from flmd.schemes import Scheme
@@ -108,9 +108,11 @@ class _Reader:
         self._where = tree.where(name)
         self._pictures = ListedPictures(tree, name, picture_folder(name))
 
-        def rows(wanted: str, columns: int, header: int = 0) -> Rows | None:
+        def rows(wanted: str, columns: int, header: int = 0) -> RowLookup | None:
             found = beside(tree, name, wanted)
-            return None if found is None else Rows(tree, found, columns, header)
+            if found is None:
+                return None
+            return RowLookup(tree, found, columns, lambda line: line.rsplit(None, columns), header)
 
         self._boxes = None if is_aligned(name) else rows(BOXES, 4, header=2)
         self._splits, self._people = rows(PARTITION, 1), rows(IDENTITY, 1)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
 
-from flmd.errors import InputError
 from flmd.formats.base import Detection
-from flmd.formats.common.text_list import first_lines, lines_of, text_files
+from flmd.formats.common.text_list import first_lines, text_files
 from flmd.formats.layout import without_unions
 from flmd.tree import FileTree
 from flmd.tree.names import shown
@@ -19,7 +17,6 @@ LANDMARKS = "list_landmarks_celeba.txt"
 BOXES, BOX_HEADER = "list_bbox_celeba.txt", "image_id x_1 y_1 width height"
 PARTITION, IDENTITY = "list_eval_partition.txt", "identity_CelebA.txt"
 REQUIRED = "*.txt with a count in its first line and lefteye_x lefteye_y … in its second"
-MOST_ROWS = 2_000_000
 
 
 def is_list(tree: FileTree, name: str) -> bool:
@@ -80,48 +77,3 @@ def beside(tree: FileTree, name: str, wanted: str) -> str | None:
         return -shared, len(folders)
 
     return min(candidates, key=distance, default=None)
-
-
-class Rows:
-    """What a list says of each picture: rows of a name and ``columns`` cells, looked up by name.
-
-    Read in step with the landmarks as long as both are in the same order; else all of its rows are kept,
-    at most 2,000,000 of them.
-    """
-
-    def __init__(self, tree: FileTree, name: str, columns: int, header: int = 0) -> None:
-        self.where = tree.where(name)
-        self._tree, self._name, self._columns, self._header = tree, name, columns, header
-        self._in_step: Iterator[tuple[str, str, int]] | None = self._rows()
-        self._all: dict[str, tuple[str, int]] = {}
-
-    def of(self, image: str) -> tuple[list[str], int] | None:
-        """The cells and line of a picture's row; None when it has none.
-
-        Raises InputError for a line of 1 MiB or more, and for more than 2,000,000 rows out of order.
-        """
-        if self._in_step is not None:
-            row = next(self._in_step, None)
-            if row is not None and row[0] == image:
-                return row[1].split(), row[2]
-            self._in_step = None
-            self._index()
-        found = self._all.get(image)
-        return None if found is None else (found[0].split(), found[1])
-
-    def _index(self) -> None:
-        for image, cells, line in self._rows():
-            self._all.setdefault(image, (cells, line))
-            if len(self._all) > MOST_ROWS:
-                raise InputError(
-                    f"more than {MOST_ROWS} rows in another order than the landmarks",
-                    where=f"{self.where}:{line}",
-                    hint="sort both by name",
-                )
-
-    def _rows(self) -> Iterator[tuple[str, str, int]]:
-        with self._tree.open(self._name) as stream:
-            for number, line in lines_of(stream, self.where):
-                cells = line.rsplit(None, self._columns)
-                if number > self._header and len(cells) == self._columns + 1:
-                    yield cells[0], " ".join(cells[1:]), number

@@ -37,6 +37,8 @@ FOLDERS = {
     "formats/spiga_json": ("spiga-json", "ibug68", 689),
     "formats/aflw2000": ("aflw2000", "ibug68", 10),
     "formats/retinaface_list": ("retinaface", "mtfl5", 11),
+    "formats/vgg_face2": ("vggface2", "mtfl5", 1 + 3),
+    "formats/lfw_landmarks": ("lfw", "mtfl5", 3),
     "formats/openface_csv": ("openface", "ibug68", 100),
     "formats/mmpose_coco/300w": ("coco", "ibug68", 2),
     "formats/mmpose_coco/aflw": ("coco", "points19", 2),

@@ -1,4 +1,4 @@
-"""Lists with a picture's path, a box and all points of a face on each line: reading and writing them."""
+"""Lists with a picture's path and all points of a face on each line, perhaps a box: read and written."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class FaceLinesFormat(Format):
 
     @abstractmethod
     def cells(self, face: Face, points: list[str], corners: list[str]) -> list[str]:
-        """The cells of a face's line: of its points x y x y …, and of a box left, top, right, bottom."""
+        """The cells of a face's line: of its points x y x y …, and of its box, left top right bottom."""
 
     def note(self, line: str) -> str:
         """What messages add to file and number of a line."""
@@ -70,6 +70,10 @@ class FaceLinesFormat(Format):
     def subset(self, name: str) -> str:
         """The subset that a list's name says, or ""."""
         return ""
+
+    def subject(self, image: str) -> str:
+        """Whose face it is, as far as a picture's name says."""
+        return photo_of(image)
 
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield a face for each line, in bounded memory; see the class for what is skipped."""
@@ -86,7 +90,7 @@ class FaceLinesFormat(Format):
         with list_files(target, self.suffix, self.stem) as out:
             for face in faces:
                 check_points(face, scheme)
-                corners, same_box = corner_texts(face) if (why := unlisted(face)) is None else (None, False)
+                why, corners, same_box = self._corners(face)
                 if corners is None:
                     report.lost[why or "face with unwritable box"] += 1
                     continue
@@ -99,13 +103,20 @@ class FaceLinesFormat(Format):
                 count_lost(
                     report,
                     face,
-                    keeps=("box",),
-                    subject=photo_of(face.image),
+                    keeps=("box",) if self.boxes else (),
+                    subject=self.subject(face.image),
                     split=out.split_read_back(face.split),
                     subset=self.subset(target.name) if out.one else "",
                     attributes=self.held_attributes(face),
                 )
         return report
+
+    def _corners(self, face: Face) -> tuple[str | None, list[str] | None, bool]:
+        """Why a face cannot be in a list; its box as text, if lines have one; and whether it is the same."""
+        why = unlisted(face)
+        if why is not None:
+            return why, None, False
+        return (None, *corner_texts(face)) if self.boxes else (None, [], True)
 
     def _read_list(self, tree: FileTree, name: str) -> Iterator[Face | Skipped]:
         file, row_of = tree.where(name), self.line_reader(tree, name)
@@ -128,7 +139,7 @@ class FaceLinesFormat(Format):
                     visibility=visibility_of(row.points),
                     box=row.box,
                     box_source="none" if row.box is None else "annotated",
-                    subject=photo_of(image),
+                    subject=self.subject(image),
                     split=split,
                     subset=subset,
                     attributes=row.attributes,
