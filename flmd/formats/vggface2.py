@@ -50,7 +50,8 @@ class VggFace2(Format):
     -------
     The boxes are read in step with the landmarks, or kept in memory when they are in another order; a face
     without a row there has no box. The picture is looked for beside the list, then wherever in the tree a
-    name ends so, .jpg or any other ending. The subject is the folder in the name, else the name; the split that of the list's name.
+    name ends so, .jpg or any other ending. The subject is the folder in the name, else the name; the split
+    that of the list's name.
 
     Skipped reasons: ``wrong_point_count`` (not eleven columns), ``not_a_number`` (also nan, inf),
     ``bad_box`` (width or height not positive), ``bad_path`` (leaves the tree). InputError, with the line: a
