@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 from abc import abstractmethod
@@ -16,6 +17,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import ModuleType
 from typing import Any, TypeVar
 
 from flmd.errors import FlmdError, ParamsError
@@ -71,7 +74,9 @@ def in_order(
 
     Parameters
     ----------
-    function : a module-level function; it, the context and the tasks must pickle.
+    function : a module-level function; it, the context and the tasks must pickle. Where it or the context
+        is of the script that runs, each worker runs that script again, which then must have its
+        ``if __name__ == "__main__":``. Otherwise no worker does, and any script will do.
     context : what all tasks share; sent once to each worker, not with each task.
     tasks : consumed as results are taken, so that memory stays bounded.
     workers : 1 runs everything in this process. Ignored when ``executor`` is given.
@@ -94,14 +99,37 @@ def in_order(
     pool = ProcessPoolExecutor(
         count, mp_context=_start_method(function.__module__), initializer=_begin, initargs=(function, context)
     )
+    starting: Callable[[], AbstractContextManager[None]]
+    starting = nullcontext if _is_of_main(function, context) else _without_main
+
+    def submit(task: Task) -> Future[Result]:
+        with starting():  # a pool starts its processes as tasks come in
+            return pool.submit(_call, task)
+
     try:
-        yield from _windowed(lambda task: pool.submit(_call, task), tasks, in_flight * count)
+        yield from _windowed(submit, tasks, in_flight * count)
     except BrokenProcessPool:
         raise FlmdError(
             "a worker process died (killed, or out of memory)", hint="run again, or with fewer workers"
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _is_of_main(*needed: object) -> bool:
+    """Whether unpickling these in a worker takes the module ``__main__``."""
+    return b"__main__" in pickle.dumps(needed)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Processes that are started meanwhile do not run the main script again, as they do by default."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 _work: Callable[[Any], Any] | None = None

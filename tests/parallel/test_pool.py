@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -74,3 +78,42 @@ def test_worker_count(monkeypatch: pytest.MonkeyPatch) -> None:
         worker_count()
     with pytest.raises(ParamsError, match="workers is 0"):
         worker_count(0)
+
+
+def run_script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of somebody's own, a process of its own."""
+    script = folder / "script.py"
+    script.write_text(textwrap.dedent(text), encoding="utf-8")
+    return subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+
+
+def test_a_plain_script_may_use_processes(tmp_path: Path) -> None:
+    """It has no `if __name__ == "__main__":`, and no worker runs it again."""
+    done = run_script(
+        tmp_path,
+        """
+        import operator
+        from flmd.parallel.pool import in_order
+        print(list(in_order(operator.mul, 3, [1, 2, 5], workers=2)))
+        """,
+    )
+    assert (done.returncode, done.stdout) == (0, "[3, 6, 15]\n"), done.stderr
+
+
+def test_workers_know_what_a_guarded_script_defines(tmp_path: Path) -> None:
+    done = run_script(
+        tmp_path,
+        """
+        from flmd.parallel.pool import in_order
+
+        class Factor:
+            value = 3
+
+        def product(factor, task):
+            return factor.value * task
+
+        if __name__ == "__main__":
+            print(list(in_order(product, Factor(), [1, 2, 5], workers=2)))
+        """,
+    )
+    assert (done.returncode, done.stdout) == (0, "[3, 6, 15]\n"), done.stderr
