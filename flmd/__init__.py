@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flmd.conversion.opening import open_faces as open_faces
     from flmd.conversion.settings import CropSettings as CropSettings
     from flmd.conversion.settings import SplitSettings as SplitSettings
+    from flmd.errors import FlmdError as FlmdError
     from flmd.evaluation.metrics import auc as auc
     from flmd.evaluation.metrics import ced as ced
     from flmd.evaluation.metrics import failure_rate as failure_rate
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from flmd.evaluation.metrics import point_errors as point_errors
     from flmd.evaluation.metrics import region_nme as region_nme
     from flmd.face import Face as Face
+    from flmd.face import Skipped as Skipped
     from flmd.inference.landmarker import Landmarker as Landmarker
     from flmd.inference.landmarker import load as load
     from flmd.schemes import get_scheme as get_scheme
@@ -37,7 +39,9 @@ _HOMES = {
     "CropSettings": "flmd.conversion.settings",
     "Face": "flmd.face",
     "FaceStore": "flmd.store.face_store",
+    "FlmdError": "flmd.errors",
     "Landmarker": "flmd.inference.landmarker",
+    "Skipped": "flmd.face",
     "SplitSettings": "flmd.conversion.settings",
     "auc": "flmd.evaluation.metrics",
     "ced": "flmd.evaluation.metrics",
