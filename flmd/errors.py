@@ -8,14 +8,23 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable
 from itertools import islice
 
+SECRET_KEYS = (
+    r"x-amz-[\w-]*|x-goog-[\w-]*|signature|sig|token|access_token|expires|awsaccesskeyid|api_?key|"
+    r"key-pair-id|policy|password|secret"
+)
+"""Names, as a regular expression, of what in an address lets its holder in."""
+_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/\s'\"<>]*)@")
+_SECRET = re.compile(rf"(?<=[?&])({SECRET_KEYS})=[^&\s'\"<>]*", re.IGNORECASE)
+
 
 class FlmdError(Exception):
-    """Something the user can mend. ``str(error)`` is one line.
+    """Something the user can mend. ``str(error)`` is one line, without the passwords of addresses.
 
     Parameters
     ----------
@@ -30,12 +39,13 @@ class FlmdError(Exception):
     def __init__(
         self, what: str, *, where: str | None = None, expected: str | None = None, hint: str | None = None
     ) -> None:
-        self.what, self.where, self.expected, self.hint = what, where, expected, hint
-        text = f"{where}: {what}" if where else what
+        self.what = masked(what)
+        self.where, self.expected, self.hint = (part and masked(part) for part in (where, expected, hint))
+        text = f"{self.where}: {self.what}" if where else self.what
         if expected:
-            text += f"; expected {expected}"
+            text += f"; expected {self.expected}"
         if hint:
-            text += f"; {hint}"
+            text += f"; {self.hint}"
         super().__init__(" ".join(text.split()))
 
     def __reduce__(self) -> tuple[Callable[..., FlmdError], tuple[object, ...]]:
@@ -66,18 +76,44 @@ class StoreError(FlmdError):
 
 
 def one_line(error: BaseException) -> str:
-    """The message of any exception on one line, with its type when it has no text."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """The message of any exception on one line, with its type when it has no text; passwords masked."""
+    return " ".join(masked(str(error)).split()) or type(error).__name__
 
 
-def printable(text: str) -> str:
+def printable(text: str, keep: str = "") -> str:
     """Text that a terminal shows and does not obey: control and format characters as escapes (``\\x1b``).
 
-    Spaces, newlines and tabs stay. So does nothing that cannot be encoded, such as a name that is not UTF-8.
+    Parameters
+    ----------
+    text : may hold what cannot be encoded, such as a file name that is not UTF-8.
+    keep : characters that stay, such as the newlines of a text of several lines.
     """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that surrogateescape carried
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def masked(text: str) -> str:
+    """Text whose addresses hold no password and no signature: ``https://***@host/a?token=***``.
+
+    A user name alone stays in ``ssh://ann@host``; in other addresses it may be a token.
+    """
+    if "://" not in text:
+        return text
+    return _SECRET.sub(r"\1=***", _USER.sub(_masked_user, text))
+
+
+def _masked_user(found: re.Match[str]) -> str:
+    scheme, user = found.groups()
+    keeps = scheme.lower() in ("ssh", "sftp") and ":" not in user
+    return found[0] if keeps else f"{scheme}://***@"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
@@ -104,7 +140,7 @@ def run(function: Callable[[], object], *, debug: bool | None = None) -> int:
     except FlmdError as error:
         return _report(error, str(error), error.exit_code, debug)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _say("interrupted")
         return 130
     except OSError as error:
         return _report(error, os_error_message(error), 2, debug)
@@ -126,6 +162,12 @@ def os_error_message(error: OSError) -> str:
 
 def _report(error: BaseException, text: str, code: int, debug: bool) -> int:
     if debug:
-        traceback.print_exception(error)
-    print(f"error: {text}", file=sys.stderr)
+        _say("".join(traceback.format_exception(error)).rstrip("\n"))
+    _say(f"error: {text}")
     return code
+
+
+def _say(text: str) -> None:
+    """Print on stderr, where there is one: a process may be started without."""
+    if sys.stderr is not None:
+        print(printable(masked(text), keep="\n\t"), file=sys.stderr)

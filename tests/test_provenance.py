@@ -329,6 +329,14 @@ def test_a_record_holds_no_path_of_the_machine(tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(record)
 
 
+def test_a_record_holds_no_password_of_an_address() -> None:
+    address = "https://ann:s3cret@host/a.tar?sig=5ec"
+    used = {"datasets": {"a": {"source": address, "more": [address]}}}
+    record = provenance.record_of({"a.tar": "ab"}, used, "convert")
+    safe = "https://***@host/a.tar?sig=***"
+    assert record["params"] == {"datasets": {"a": {"source": safe, "more": [safe]}}}
+
+
 def test_what_came_before_is_kept_once_however_often_it_was_used(tmp_path: Path) -> None:
     paths = {name: tmp_path / name for name in ("raw", "b", "c", "d")}
     for name, path in paths.items():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flmd.core import terminal
 from flmd.errors import ParamsError
 from flmd.store.face_store import FaceStore
 
@@ -39,12 +39,12 @@ def audit_command(
         if html is not None:
             write_page(found, faces, html, most=pictures)
     if as_json:
-        typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        terminal.say_json(found.as_dict())
     else:
         for line in lines_of(found):
-            typer.echo(line)
+            terminal.say(line)
     if html is not None:
-        typer.echo(f"{html}: written", err=True)
+        terminal.say(f"{html}: written", err=True)
     if check and not found.clean:
         raise typer.Exit(1)
 

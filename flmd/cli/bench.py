@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from flmd.core import terminal
 from flmd.errors import ParamsError
 
 
@@ -55,4 +56,4 @@ def bench_command(
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(measured.as_dict(), indent=2) + "\n", encoding="utf-8")
-    typer.echo(measured.markdown(), nl=False)
+    terminal.say(measured.markdown().removesuffix("\n"))

@@ -26,6 +26,7 @@ from flmd.conversion.settings import (
     SplitSettings,
     Workers,
 )
+from flmd.core import terminal
 from flmd.curation import write_annotations
 from flmd.curation.store_copy import copy_store
 from flmd.curation.write_target import placed
@@ -219,7 +220,7 @@ def _to_store(faces: FaceSource, wanted: _Wanted, asked: dict[str, Any]) -> None
                     reporting=Reporting(wanted.report, wanted.strict, made_from),
                     workers=Workers(wanted.workers, executor),
                 )
-    typer.echo(f"{wanted.target}: {done}")
+    terminal.say(f"{wanted.target}: {done}")
 
 
 def _to_format(faces: FaceSource, wanted: _Wanted) -> None:
@@ -270,13 +271,13 @@ def _resplit(faces: FaceSource, wanted: _Wanted) -> Iterator[Iterable[Face | Ski
 
 def _tell(target: str, report: write_annotations.ExportReport) -> None:
     more = f", {report.pictures} pictures" if report.pictures else ""
-    typer.echo(f"{target}: {report.faces} faces written as {report.format}{more}")
+    terminal.say(f"{target}: {report.faces} faces written as {report.format}{more}")
     for what, count in sorted(report.lost.items()):
-        typer.echo(f"lost: {what}, of {count} faces", err=True)
+        terminal.say(f"lost: {what}, of {count} faces", err=True)
     for reason, count in sorted(report.skipped.items()):
-        typer.echo(f"skipped: {reason}, {count} faces; first: {report.first[reason][0]}", err=True)
+        terminal.say(f"skipped: {reason}, {count} faces; first: {report.first[reason][0]}", err=True)
     if report.missing:
-        typer.echo(f"missing: {report.missing} pictures", err=True)
+        terminal.say(f"missing: {report.missing} pictures", err=True)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import typer
 from flmd import formats
 from flmd.cli.common import check_there
 from flmd.conversion.opening import accepting
+from flmd.core import terminal
 from flmd.tree import is_address, open_tree
 
 
@@ -40,11 +41,11 @@ def detect_command(
     width = max(map(len, found), default=0)
     for name, detection in sorted(fits.items(), key=lambda item: (-item[1].certainty, item[0])):
         count = f"{len(detection.files)} file{'s' if len(detection.files) != 1 else ''}"
-        typer.echo(f"{name:{width}}  {detection.certainty.name.lower():8}  {count}: {detection.why}")
+        terminal.say(f"{name:{width}}  {detection.certainty.name.lower():8}  {count}: {detection.why}")
     for name, detection in found.items():
         if name not in fits:
-            typer.echo(f"{name:{width}}  no        {detection.why}")
+            terminal.say(f"{name:{width}}  no        {detection.why}")
     chosen = [name for name, d in fits.items() if d.certainty == surest]
     if len(chosen) != 1:
-        typer.echo("no format fits" if not chosen else f"several fit: {', '.join(chosen)}", err=True)
+        terminal.say("no format fits" if not chosen else f"several fit: {', '.join(chosen)}", err=True)
         raise typer.Exit(1)

@@ -9,6 +9,7 @@ import typer
 
 from flmd.cli.choices import DeployedKind
 from flmd.cli.common import check_free
+from flmd.core import terminal
 from flmd.errors import ParamsError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def export_command(
     check_free(target, overwrite)
     made = export_model(model, target, to, check=check, calibrate=calibrate, tolerance=tolerance)
     for line in _lines(made):
-        typer.echo(line)
+        terminal.say(line)
 
 
 def _lines(made: Exported) -> list[str]:

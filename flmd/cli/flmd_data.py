@@ -43,7 +43,7 @@ def list_formats(
         return
     terminal.show(format_tables.table())
     for name, reason in formats.broken().items():
-        typer.echo(f"plugin {name} does not load: {reason}", err=True)
+        terminal.say(f"plugin {name} does not load: {reason}", err=True)
 
 
 app.command("convert")(convert_command)
@@ -66,19 +66,19 @@ def inspect(store: Annotated[Path, typer.Argument(metavar="STORE")]) -> None:
     from collections import Counter
 
     with FaceStore(store) as faces:
-        typer.echo(f"{store}: {len(faces)} faces, scheme {faces.scheme.name} ({faces.scheme.count} points)")
+        terminal.say(f"{store}: {len(faces)} faces, scheme {faces.scheme.name} ({faces.scheme.count} points)")
         if faces.has_crops:
             crop = faces.crop_spec
-            typer.echo(f"crops: {crop.size} px, {crop.color}, {crop.margin:g} times the box")
+            terminal.say(f"crops: {crop.size} px, {crop.color}, {crop.margin:g} times the box")
         counted = zip(faces.texts("dataset"), faces.texts("split"), faces.texts("subset"), strict=True)
         for (dataset, split, subset), count in sorted(Counter(counted).items()):
-            typer.echo(f"  {dataset or '-'}  {split or '-'}  {subset or '-'}  {count}")
-        typer.echo(
+            terminal.say(f"  {dataset or '-'}  {split or '-'}  {subset or '-'}  {count}")
+        terminal.say(
             "boxes: " + ", ".join(f"{k} {v}" for k, v in sorted(Counter(faces.texts("box_source")).items()))
         )
-        typer.echo(f"subjects: {len(set(faces.texts('subject')))}")
+        terminal.say(f"subjects: {len(set(faces.texts('subject')))}")
         for key, value in faces.made_from.items():
-            typer.echo(f"made from {key}: {value}")
+            terminal.say(f"made from {key}: {value}")
 
 
 main = main_for(app, "flmd-data")

@@ -14,6 +14,7 @@ import typer
 
 from flmd.cli.choices import PicturesBeside
 from flmd.cli.common import check_free
+from flmd.core import terminal
 from flmd.errors import FlmdError, InputError, ParamsError
 
 if TYPE_CHECKING:
@@ -111,11 +112,11 @@ def predict_command(
         for name, stem in targets.videos.items():
             faces += _video(landmarker, find, sources, name, stem, wanted, bad)
     if sources.ignored:
-        typer.echo(f"passed over: {sources.ignored} files that are neither pictures nor videos", err=True)
+        terminal.say(f"passed over: {sources.ignored} files that are neither pictures nor videos", err=True)
     if bad:
         raise typer.Exit(2)
     if not faces:
-        typer.echo("no face was found", err=True)
+        terminal.say("no face was found", err=True)
         raise typer.Exit(1)
 
 
@@ -155,7 +156,7 @@ def camera_command(
         tracker = FaceTracker(landmarker, detection.get(detector), every=every, smooth=smooth)
         done = predict_video(reader, tracker, video=out, numbers=numbers, show=show, most_seconds=seconds)
     where = f"{out}: " if out else ""
-    typer.echo(f"{where}{done.frames} frames, {done.tracks} faces, {done.fps:.1f} frames a second")
+    terminal.say(f"{where}{done.frames} frames, {done.tracks} faces, {done.fps:.1f} frames a second")
 
 
 @dataclass(frozen=True)
@@ -219,9 +220,9 @@ def _pictures(
             images=wanted.images,
             overwrite=wanted.overwrite,
         )
-        typer.echo(f"{target}: {written.faces} faces written as {fmt.name}")
+        terminal.say(f"{target}: {written.faces} faces written as {fmt.name}")
         for what, count in sorted(written.lost.items()):
-            typer.echo(f"lost: {what}, of {count} faces", err=True)
+            terminal.say(f"lost: {what}, of {count} faces", err=True)
     _tell(report, wanted)
     return report.faces
 
@@ -230,7 +231,7 @@ def _tell(report: PictureReport, wanted: _Wanted) -> None:
     where = f"{wanted.out / 'drawn'}: " if wanted.drawn and report.pictures else ""
     more = f", {report.without_face} without a face" if report.without_face else ""
     more += f", {len(report.bad)} that cannot be used" if report.bad else ""
-    typer.echo(f"{where}{report.pictures} pictures, {report.faces} faces{more}")
+    terminal.say(f"{where}{report.pictures} pictures, {report.faces} faces{more}")
 
 
 def _video(
@@ -258,7 +259,7 @@ def _video(
     except InputError as error:
         _complain(str(error), bad)
         return 0
-    typer.echo(
+    terminal.say(
         f"{video if wanted.drawn else table}: {done.frames} frames, {done.tracks} faces in {done.rows} rows, "
         f"{done.fps:.1f} frames a second"
     )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from flmd.conversion.context_crops import Cropped, crop_image
 from flmd.conversion.face_source import StoredFaces
 from flmd.conversion.settings import BoxPolicy, CropSettings
-from flmd.core import geometry
+from flmd.core import geometry, terminal
 from flmd.curation.alignment import mean_shape, procrustes_distance, to_complex
 from flmd.errors import InputError, StoreError
 from flmd.evaluation import plots
@@ -67,8 +67,8 @@ def preview_command(
                 worst=worst,
             )
             for reason, number in sorted(missed.items()):
-                typer.echo(f"not drawn: {reason} {number}", err=True)
-    typer.echo(f"{output}: {drawn} faces")
+                terminal.say(f"not drawn: {reason} {number}", err=True)
+    terminal.say(f"{output}: {drawn} faces")
 
 
 def draw_sheet(

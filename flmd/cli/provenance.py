@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flmd.core import terminal
 from flmd.errors import ParamsError
-from flmd.tree.names import shown
 
 if TYPE_CHECKING:
     from flmd.experiments.lineage import Chain, Link
@@ -43,12 +43,12 @@ def provenance_command(
     with tqdm(desc="hash", unit="B", unit_scale=True, disable=None, delay=1, leave=False) as bar:
         chain = trace(file, folders or [], bar.update)
     if as_json:
-        typer.echo(json.dumps(_tree(chain), indent=2))
+        terminal.say_json(_tree(chain))
     else:
         for line in _lines(chain, all_params):
-            typer.echo(shown(line))
+            terminal.say(line)
     for link in chain.differing:
-        typer.echo(shown(f"differs: {link.name} does not have the bytes that were recorded"), err=True)
+        terminal.say(f"differs: {link.name} does not have the bytes that were recorded", err=True)
     if chain.differing:
         raise typer.Exit(1)
 

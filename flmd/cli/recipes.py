@@ -41,7 +41,7 @@ def show(name: Name, folder: Folder = None) -> None:
     """
     from flmd.experiments import recipes
 
-    typer.echo(recipes.load(name, folder or recipes.folder()).text, nl=False)
+    terminal.say(recipes.load(name, folder or recipes.folder()).text.removesuffix("\n"))
 
 
 @app.command()
@@ -54,9 +54,9 @@ def apply(name: Name, params_file: ParamsFile = Path("params.yaml"), folder: Fol
 
     changes = recipes.apply(recipes.load(name, folder or recipes.folder()), params_file)
     for change in changes:
-        typer.echo(str(change))
+        terminal.say(str(change))
     if not changes:
-        typer.echo("nothing changed")
+        terminal.say("nothing changed")
 
 
 @app.command()
@@ -74,4 +74,4 @@ def queue(
     where = folder or recipes.folder()
     wanted = [recipes.load(name, where) for name in names or recipes.names(where)]
     for recipe in recipes.queue(wanted, params_file):
-        typer.echo(f"queued {recipe.name}")
+        terminal.say(f"queued {recipe.name}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flmd.core import terminal
 from flmd.errors import InputError
 
 app = typer.Typer(help="DVC remotes: check what lies in them.", no_args_is_help=True)
@@ -43,18 +44,18 @@ def check(
     remote = dvc_remote.Remote(root, name)
     faults = remote.check(everything=everything)
     for fault in faults:
-        typer.echo(str(fault), err=True)
+        terminal.say(str(fault), err=True)
     if not remote.verifies:
-        typer.echo(
+        terminal.say(
             f"dvc pull would take wrong bytes from it unseen; `dvc remote modify {remote.name} verify true`",
             err=True,
         )
-    typer.echo(
+    terminal.say(
         f"{remote.name} ({remote.address}): {remote.count} objects, {remote.size / 2**20:.1f} MiB hashed, "
         f"{len(faults)} faults"
     )
     if faults and remove:
         removed = remote.remove(faults)
-        typer.echo(f"{removed} files removed; `dvc push` from a clone that has them brings them anew")
+        terminal.say(f"{removed} files removed; `dvc push` from a clone that has them brings them anew")
     if faults:
         raise typer.Exit(1)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flmd.core import terminal
 from flmd.errors import ParamsError
 
 
@@ -29,5 +30,5 @@ def report_command(
         raise ParamsError("is a folder", where=str(out), expected="the name of a file")
     missing = report.write(project_root(Path.cwd()), out, baseline)
     for line in missing:
-        typer.echo(f"note: {line}", err=True)
-    typer.echo(f"{out}: written", err=True)
+        terminal.say(f"note: {line}", err=True)
+    terminal.say(f"{out}: written", err=True)

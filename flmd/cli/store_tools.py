@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -33,7 +32,7 @@ def stats_command(path: Store, as_json: AsJson = False) -> None:
     with FaceStore(path) as faces:
         stats = store_stats(faces)
     if as_json:
-        typer.echo(json.dumps(stats, indent=2, ensure_ascii=False))
+        terminal.say_json(stats)
     else:
         terminal.show(*tables(stats))
 
@@ -65,10 +64,10 @@ def diff_command(
                 one, two, one.scheme.count, scratch=scratch, tolerance=tolerance, progress=bar.update
             )
     if as_json:
-        typer.echo(json.dumps({"a": a, "b": b, "tolerance_px": tolerance, **found.as_dict()}, indent=2))
+        terminal.say_json({"a": a, "b": b, "tolerance_px": tolerance, **found.as_dict()})
     else:
         for line in found.lines():
-            typer.echo(line)
+            terminal.say(line)
     return 0 if found.same else 1
 
 
@@ -98,7 +97,7 @@ def merge_command(
         with tqdm(desc="merge", total=count, unit="face", disable=None) as bar:
             merge(opened, output, bar.update)
         counts = " + ".join(str(len(faces)) for faces in opened)
-    typer.echo(f"{output}: {count} faces ({counts})")
+    terminal.say(f"{output}: {count} faces ({counts})")
 
 
 def split_command(
@@ -128,9 +127,9 @@ def split_command(
             faces, output or path, by=by.value, val=val, test=test, seed=seed, progress=bar.update
         )
     what = {SplitUnit.SUBJECT: "subjects", SplitUnit.IMAGE: "pictures", SplitUnit.RANDOM: "faces"}[by]
-    typer.echo(f"{output or path}: {report.changed} faces changed splits")
+    terminal.say(f"{output or path}: {report.changed} faces changed splits")
     for split, count in report.faces.items():
         of = "" if by is SplitUnit.RANDOM else f", {report.units[split]} {what}"
-        typer.echo(f"  {split.ljust(5)}  {count} faces{of}")
+        terminal.say(f"  {split.ljust(5)}  {count} faces{of}")
     shared = [f"{count} ({pair})" for pair, count in report.subjects_shared.items() if count]
-    typer.echo("subjects in two splits: " + (", ".join(shared) or "none"))
+    terminal.say("subjects in two splits: " + (", ".join(shared) or "none"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flmd.core import terminal
 from flmd.errors import ParamsError, StoreError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def train_command(
                 made_from=made_from,
             )
         if processes.first:
-            typer.echo(f"{out / 'best.pt'}: best epoch {result.best_epoch}, loss {result.best_val:.6g}")
+            terminal.say(f"{out / 'best.pt'}: best epoch {result.best_epoch}, loss {result.best_val:.6g}")
 
 
 def _record(store: Path, settings: Params) -> dict[str, object]:

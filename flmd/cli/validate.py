@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from flmd.core import terminal
 from flmd.errors import InputError, ParamsError
 
 
@@ -51,10 +51,10 @@ def validate_command(
         report: dict[str, Any] = {"path": path, "kind": kind, **findings.as_dict()}
         if failure is not None:
             report |= {"clean": False, "unreadable": str(failure)}
-        typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        terminal.say_json(report)
     else:
         for line in findings.lines():
-            typer.echo(line)
+            terminal.say(line)
     if failure is not None:
         raise failure
     return 0 if findings.clean else 1

@@ -116,7 +116,7 @@ def _runs(
     changed = git.changed_files(root)
     head = git.git(root, "rev-parse", "HEAD").strip()
     if changed:
-        typer.echo(
+        terminal.say(
             f"{len(changed)} changed files are not part of HEAD, and not of this: {changed[0]} ...", err=True
         )
     reference = None if small else reproduce.committed_outcome(root)
@@ -127,15 +127,15 @@ def _runs(
         what = f"run {number} of {len(workers)}, " + (
             f"{count} workers" if count else "workers by the machine"
         )
-        typer.echo(f"{what}, commit {head[:SHOWN]}", err=True)
+        terminal.say(f"{what}, commit {head[:SHOWN]}", err=True)
         outcome = reproduce.run_again(root, workers=count, sources=sources, small=small, scratch=scratch)
-        typer.echo(what)
+        terminal.say(what)
         if outcome.failed:
             bad += 1
-            typer.echo(f"{what}: {outcome.failed}", err=True)
+            terminal.say(f"{what}: {outcome.failed}", err=True)
         if reference is None:
             reference = outcome
-            typer.echo(f"the reference: {len(outcome.lock.outs)} outputs")
+            terminal.say(f"the reference: {len(outcome.lock.outs)} outputs")
             if outcome.failed:
                 break
             continue
@@ -143,7 +143,7 @@ def _runs(
     if bad:
         raise typer.Exit(1)
     compared = len(workers) - small
-    typer.echo(f"verified: {compared} run{'s' if compared > 1 else ''} of {head[:SHOWN]} came out the same")
+    terminal.say(f"verified: {compared} run{'s' if compared > 1 else ''} of {head[:SHOWN]} came out the same")
 
 
 def _compared(reference: Outcome, outcome: Outcome, tolerance: float | dict[str, float] | None) -> int:
@@ -168,13 +168,13 @@ def _compared(reference: Outcome, outcome: Outcome, tolerance: float | dict[str,
     terminal.show(TextTable(header, cells, left=range(len(header)), colours={"DIFFERENT": "red"}))
     lines += numbers
     if summary:
-        typer.echo(f"metrics: {summary}")
+        terminal.say(f"metrics: {summary}")
     for line in lines:
-        typer.echo(line, err=True)
+        terminal.say(line, err=True)
     if lines:
         for stage, names in reproduce.other_inputs(reference.lock, outcome.lock).items():
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            typer.echo(f"note: dvc.lock has {stage} with other {', '.join(names[:3])}{more}", err=True)
+            terminal.say(f"note: dvc.lock has {stage} with other {', '.join(names[:3])}{more}", err=True)
     if not all(row.equal for row in rows):
         _explain(reference, outcome)
     return len(lines)
@@ -185,11 +185,11 @@ def _explain(reference: Outcome, outcome: Outcome) -> None:
     from flmd.experiments import machine
 
     if reference.machine is None or outcome.machine is None:
-        typer.echo(f"note: nothing says which machine made dvc.lock ({machine.NAME} of HEAD)", err=True)
+        terminal.say(f"note: nothing says which machine made dvc.lock ({machine.NAME} of HEAD)", err=True)
         return
     rows = machine.differences(reference.machine, outcome.machine)
     if not rows:
-        typer.echo("note: both were made on machines that are alike, with the same versions", err=True)
+        terminal.say("note: both were made on machines that are alike, with the same versions", err=True)
         return
     terminal.show(TextTable(("what differs", "dvc.lock was made on", "here"), rows, left=range(3)))
 
@@ -203,16 +203,16 @@ def _data(root: Path) -> None:
     for item in wrong:
         made = f"made by stage {item.maker}" if item.maker else "an input"
         used = f", read by {', '.join(item.users)}" if item.users else ""
-        typer.echo(f"{item.path}: {item.what}, not what dvc.lock says ({made}{used})", err=True)
+        terminal.say(f"{item.path}: {item.what}, not what dvc.lock says ({made}{used})", err=True)
     for item in absent:
-        typer.echo(f"{item.path}: not here (dvc pull brings it)", err=True)
+        terminal.say(f"{item.path}: not here (dvc pull brings it)", err=True)
     if wrong:
-        typer.echo(
+        terminal.say(
             "remove what is wrong, then `dvc checkout`: DVC trusts size and time, and would keep it", err=True
         )
         raise typer.Exit(1)
     if len(absent) >= count:
         raise InputError("nothing to verify is here", where=str(root), hint="run dvc pull or dvc repro")
-    typer.echo(
+    terminal.say(
         f"verified: {count - len(absent)} paths have the bytes of dvc.lock, {len(absent)} are not here"
     )

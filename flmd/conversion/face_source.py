@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from flmd.core import provenance
+from flmd.errors import masked
 from flmd.face import Face, Skipped
 from flmd.formats import Detection, Format
 from flmd.schemes import Scheme
@@ -147,7 +148,7 @@ class AnnotatedFaces:
             return provenance.made_from([Path(self.source)], params, stage=stage)
         files = {name: hashlib.sha256(self.tree.read(name)).hexdigest() for name in self.detection.files}
         params = {**params, "input_digest": f"of the sha256sum lines of {len(files)} annotation files"}
-        last = self.source.partition("?")[0].rstrip("/").rpartition("/")[2]
+        last = masked(self.source).partition("?")[0].rstrip("/").rpartition("/")[2]
         return provenance.record_of({last: provenance.listing_digest(files)}, params, stage)
 
 
@@ -190,4 +191,4 @@ class StoredFaces:
 
 
 def _stem(source: str) -> str:
-    return source.rstrip("/").rpartition("/")[2].partition(".")[0]
+    return masked(source).rstrip("/").rpartition("/")[2].partition(".")[0]

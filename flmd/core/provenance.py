@@ -24,6 +24,7 @@ from pydantic import BaseModel
 
 from flmd.core._version import __version__
 from flmd.core.atomic import whole_or_nothing
+from flmd.errors import masked
 
 BESIDE = "made_from.json"
 OWN = ("stage", "flmd", "inputs", "params")  # of a record, without those of its inputs
@@ -102,7 +103,7 @@ def listing_digest(files: Mapping[str, str]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """JSON values, and of the path of a machine only its last part."""
+    """JSON values, of the path of a machine only its last part, and no password of an address."""
     if isinstance(value, BaseModel):
         value = value.model_dump()
     if isinstance(value, Mapping):
@@ -111,7 +112,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, str | Path) and Path(value).is_absolute():
         return Path(value).name
-    return value
+    return masked(value) if isinstance(value, str) else value
 
 
 def _names(paths: Iterable[Path]) -> dict[Path, str]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from flmd.errors import masked
+
 SHARED = Path(__file__).parent  # base.html, style.css
 
 
@@ -17,7 +19,8 @@ def render(template: Path, **values: object) -> str:
     Parameters
     ----------
     template : an HTML file of the package.
-    values : what the template names. Text is escaped, in attributes too; ``markupsafe.Markup`` is not.
+    values : what the template names. Text is escaped, in attributes too, and passwords in addresses are
+        masked; ``markupsafe.Markup`` stays as it is.
 
     Raises
     ------
@@ -40,4 +43,9 @@ def _environment(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_without_passwords,
     )
+
+
+def _without_passwords(value: object) -> object:
+    return masked(value) if type(value) is str else value  # Markup is a drawing of ours

@@ -5,23 +5,14 @@ from __future__ import annotations
 import re
 
 from flmd.core.atomic import UNFINISHED
-from flmd.errors import InputError
+from flmd.errors import InputError, printable
 
 JUNK = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", ".git", ".hg", ".svn"})
 
 
 def shown(text: str) -> str:
     """``text`` with control characters and undecodable bytes written as escapes, safe on any terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else _escape(c) for c in text)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that surrogateescape carried
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode()
+    return printable(text)
 
 
 def is_junk(name: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, TypeVar
 from tqdm import tqdm
 
 from flmd.core.atomic import ScratchFile, default_folder
-from flmd.errors import InputError, one_line
+from flmd.errors import InputError, masked, one_line
 from flmd.tree.base import FileTree, Limits, clip
 from flmd.tree.names import is_junk, member_name, shown
 
@@ -36,7 +36,7 @@ class RemoteTree(FileTree):
     kind = "folder"
 
     def __init__(self, system: Any, root: str, sizes: dict[str, int], origin: str) -> None:
-        super().__init__(origin, sizes)
+        super().__init__(masked(origin), sizes)
         self._system, self._root, self._sizes = system, root, sizes
         self._closed = False
 

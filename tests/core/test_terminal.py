@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from io import StringIO
 
 import pytest
 
-from flmd.core.terminal import TextTable, show, text
+from flmd.core.terminal import TextTable, say, say_json, show, text
 
 TABLE = TextTable(
     ["metric", "baseline", "verdict"],
@@ -64,6 +65,26 @@ def test_a_terminal_gets_colours_and_lines_no_longer_than_its_window(monkeypatch
     assert sorted(kept) == sorted("metricbaselineverdictibugwnmeREGRESSIONsame")  # folded, not cut
 
 
+def test_a_line_is_text_not_orders_and_keeps_secrets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "\x1b[2Ja\x9bb\udcff\tc\nd https://ann:s3cret@host/"
+    say(line)
+    say(line, err=True)
+    shown = capsys.readouterr()
+    assert shown.out == shown.err == "\\x1b[2Ja\\x9bb\\xff\tc\nd https://***@host/\n"
+    monkeypatch.setattr(sys, "stderr", None)
+    say(line, err=True)
+    assert capsys.readouterr().out == ""
+
+
+def test_json_is_what_it_was_without_codes_and_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    say_json({"n\x1b\x9b": ["ü\udcff", "https://ann:s3cret@host/?sig=abc", 1.5, None]})
+    shown = capsys.readouterr().out
+    assert not re.search("[\x1b\x9b\udcff]", shown)
+    assert json.loads(shown) == {"n\x1b\x9b": ["ü\udcff", "https://***@host/?sig=***", 1.5, None]}
+
+
 @pytest.mark.parametrize("columns", [24, 80])
 def test_cells_are_text_not_orders(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
@@ -73,7 +94,7 @@ def test_cells_are_text_not_orders(
     piped = capsys.readouterr().out
     assert piped.split("\n") == [
         r"\x1b]0;title\x07",
-        r"[red]no[/red] :smile: \x1b[2J\x9b2J\udcff",
+        r"[red]no[/red] :smile: \x1b[2J\x9b2J\xff",
         r"\x1b[1mline",
         "",
     ]

@@ -158,6 +158,13 @@ def test_a_question_without_sense_is_one_line_and_2(gate: Any, arguments: tuple[
     assert len(shown.splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", ["\x1b[2J\x9b1ma.nme", "\x1b]0;owned\x07"])
+def test_a_name_cannot_command_the_terminal(gate: Any, name: str) -> None:
+    _, shown = gate(GOOD, "--metric", name)
+    assert all(line.isprintable() for line in shown.splitlines())
+    assert r"\x1b" in shown
+
+
 @pytest.mark.parametrize("name", ["nosuch", "", "HEAD~99", "../.."])
 def test_an_unknown_baseline_is_2(gate: Any, name: str) -> None:
     code, shown = gate(GOOD, *NME, baseline=name)

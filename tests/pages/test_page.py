@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,12 @@ def test_any_text_is_shown_as_it_is(template: Path, text: str) -> None:
     page = rendered(template, text)
     assert what_acts(page) == []
     assert shown(page).count(text) >= 7
+
+
+def test_passwords_of_addresses_are_masked_wherever_they_stand(template: Path) -> None:
+    page = rendered(template, "https://ann:s3cret@host/a?token=t0p")
+    assert not re.search("s3cret|t0p|ann", page)
+    assert shown(page).count("https://***@host/a?token=***") == 7
 
 
 def test_a_template_that_names_what_is_not_there_is_an_error(template: Path) -> None:

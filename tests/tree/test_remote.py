@@ -44,6 +44,23 @@ def test_a_path_is_no_address(tmp_path):
     assert is_address("s3://bucket/a.zip")
 
 
+def test_a_password_opens_the_address_and_is_not_told(served):
+    folder, address = served
+    (folder / "a.xml").write_text("<a/>")
+    secret = address.replace("://", "://ann:s3cret@")
+    with open_tree(f"{secret}/a.xml") as tree:
+        assert tree.read("a.xml") == b"<a/>"
+        told = [tree.origin, tree.where("a.xml"), repr(tree)]
+        with pytest.raises(InputError) as missing:
+            tree.read("b.xml")
+    with pytest.raises(InputError) as gone:
+        open_tree(f"{secret}/gone.zip")
+    host = address.partition("://")[2]
+    for text in (*told, str(missing.value), str(gone.value)):
+        assert "s3cret" not in text
+        assert f"***@{host}" in text
+
+
 def test_a_folder_in_memory_is_a_tree(memory):
     memory.pipe({"/set/a/x.txt": b"0123456789", "/set/y.bin": b"yy", "/set/__MACOSX/z": b"junk"})
     with open_tree("memory://set") as tree:

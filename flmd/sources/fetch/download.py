@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from flmd.errors import InputError, SourceError
+from flmd.errors import SECRET_KEYS, InputError, SourceError
 from flmd.sources.fetch import http, object_store
 from flmd.sources.fetch.manifest import Known, load_manifest, record
 from flmd.sources.fetch.partial import PartFile, copy_whole
@@ -23,10 +23,7 @@ SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 HTML = re.compile(
     rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html)\b", re.I | re.S
 )
-SECRETS = re.compile(
-    r"x-amz-.*|x-goog-.*|signature|sig|token|access_token|expires|awsaccesskeyid|api_?key|key-pair-id|policy",
-    re.IGNORECASE,
-)
+SECRETS = re.compile(SECRET_KEYS, re.IGNORECASE)
 
 
 @dataclass(frozen=True)
