@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from flmd.conversion.converter import convert as convert
     from flmd.conversion.opening import open_faces as open_faces
     from flmd.conversion.settings import CropSettings as CropSettings
+    from flmd.conversion.settings import Reporting as Reporting
     from flmd.conversion.settings import SplitSettings as SplitSettings
+    from flmd.conversion.settings import Workers as Workers
     from flmd.errors import FlmdError as FlmdError
     from flmd.evaluation.metrics import auc as auc
     from flmd.evaluation.metrics import ced as ced
@@ -41,8 +43,10 @@ _HOMES = {
     "FaceStore": "flmd.store.face_store",
     "FlmdError": "flmd.errors",
     "Landmarker": "flmd.inference.landmarker",
+    "Reporting": "flmd.conversion.settings",
     "Skipped": "flmd.face",
     "SplitSettings": "flmd.conversion.settings",
+    "Workers": "flmd.conversion.settings",
     "auc": "flmd.evaluation.metrics",
     "ced": "flmd.evaluation.metrics",
     "convert": "flmd.conversion.converter",
