@@ -20,21 +20,22 @@ COLUMNS = (
 )
 _INTRO = """# Annotation formats
 
-Made by `flmd-data formats --markdown > docs/formats.md` from the registry; do not edit.
+`flmd-data formats --markdown > docs/formats.md` makes this page from the registry. Do not edit it.
 
-- **base**: the coordinate that the file writes for the centre of the top-left pixel. Reading subtracts it,
-  writing adds it: faces have (0, 0) there. 0.5: measured from the picture's corner. `--base` says otherwise.
-- **box**, **visibility**: whether the format has room for them. What it has no room for is counted and said
-  by every conversion; `--strict` refuses to lose anything.
-- **precision**: the smallest step of a coordinate in pixels; "float" loses nothing of a float32.
-- **writes**: the ending of the file, or a folder; an archive of the folder where DST ends in `.zip`,
-  `.tar` or `.tar.gz`. Where writing needs more than points, that is said too.
+- **base** is the coordinate that a file writes for the centre of the top-left pixel. Reading subtracts it and writing
+  adds it, because faces have (0, 0) there. 0.5 means that the file measures from the picture's corner. `--base` says
+  that a file has another base than its format.
+- **box** and **visibility** say whether the format has room for them. Every conversion counts and tells what the format
+  has no room for. `--strict` refuses to lose anything.
+- **precision** is the smallest step of a coordinate, in pixels. "float" loses nothing of a float32.
+- **writes** is the ending of the file, or a folder. Where DST ends in `.zip`, `.tar` or `.tar.gz`, the folder becomes an
+  archive. Some formats need more than points to write; then this column says what.
 
 """
 _OPTIONS = (
     "## Options",
     "",
-    "What a format's files leave open, and nothing but you can know: `--option NAME=VALUE`.",
+    "Some files leave open what only you can know. `--option NAME=VALUE` says it.",
     "",
     "| format | option | usual | others |",
     "| --- | --- | --- | --- |",
