@@ -22,14 +22,14 @@ _INTRO = """# Annotation formats
 
 `flmd-data formats --markdown > docs/formats.md` makes this page from the registry. Do not edit it.
 
-- **base** is the coordinate that a file writes for the centre of the top-left pixel. Reading subtracts it and writing
-  adds it, because faces have (0, 0) there. 0.5 means that the file measures from the picture's corner. `--base` says
-  that a file has another base than its format.
-- **box** and **visibility** say whether the format has room for them. Every conversion counts and tells what the format
-  has no room for. `--strict` refuses to lose anything.
+- **base** is the coordinate that a file writes for the centre of the top-left pixel. Reading subtracts it
+  and writing adds it, because faces have (0, 0) there. 0.5 means that the file measures from the picture's
+  corner. `--base` says that a file has another base than its format.
+- **box** and **visibility** say whether the format has room for them. Every conversion counts and tells
+  what the format has no room for. `--strict` refuses to lose anything.
 - **precision** is the smallest step of a coordinate, in pixels. "float" loses nothing of a float32.
-- **writes** is the ending of the file, or a folder. Where DST ends in `.zip`, `.tar` or `.tar.gz`, the folder becomes an
-  archive. Some formats need more than points to write; then this column says what.
+- **writes** is the ending of the file, or a folder. Where DST ends in `.zip`, `.tar` or `.tar.gz`, the
+  folder becomes an archive. Some formats need more than points to write; then this column says what.
 
 """
 _OPTIONS = (

@@ -19,56 +19,58 @@ _TOP = """\
 
 `python -m flmd.cli.schemes_page` makes this page from `flmd/schemes/`. Edit that, not this page.
 
-Indices count from 0. Left and right are the person's own, whatever the names of a data set say: CelebA's `lefteye` and
-AFLW's `LeftEyeCenter` are the person's right eye, and are called so here. Every scheme below can be flipped.
-`points<K>` stands for K points of which nothing is known, and cannot be flipped.
+Indices count from 0. Left and right are the person's own, whatever the names of a data set say: CelebA's
+`lefteye` and AFLW's `LeftEyeCenter` are the person's right eye, and are called so here. Every scheme below
+can be flipped. `points<K>` stands for K points of which nothing is known, and cannot be flipped.
 """
 
 _COUNTS = """\
 ## From the number of points
 
-Where a file does not say what its points are, their number decides:
-{usual}.
-Other numbers are `points<K>`. So are 5 and 19, because five points come in more than one order, and 19 in more than one
-choice: name the scheme. 106 points in InsightFace's order are not `lapa106`.
+Where a file does not say what its points are, their number decides: {usual}. Other numbers are `points<K>`.
+So are 5 and 19, because five points come in more than one order, and 19 in more than one choice: name the
+scheme. 106 points in InsightFace's order are not `lapa106`.
 
-`jd106` is `lapa106` under the challenge's name. Both are the same people's markup, and code in the field reads both with
-one index map. No file of JD-landmark was at hand to check that.
+`jd106` is `lapa106` under the challenge's name. Both are the same people's markup, and code in the field
+reads both with one index map. No file of JD-landmark was at hand to check that.
 """
 
 _MAPPINGS = """\
 ## Mappings
 
-Each point has a word of one vocabulary (`flmd/schemes/anatomy.py`). `mapping(source, target)` copies a point bit for bit
-where both schemes have its word. Otherwise it takes the mean of other points, by the rules below, or says which points
-are missing. With `partial=True` the missing points are NaN, not labelled. An interpolated point is labelled where all
-points that it is made of are labelled, and hidden where one of them is hidden.
+Each point has a word of one vocabulary (`flmd/schemes/anatomy.py`). `mapping(source, target)` copies a
+point bit for bit where both schemes have its word. Otherwise it takes the mean of other points, by the
+rules below, or says which points are missing. With `partial=True` the missing points are NaN, not labelled.
+An interpolated point is labelled where all points that it is made of are labelled, and hidden where one of
+them is hidden.
 
-The table goes from the scheme of the row to the scheme of the column. `whole` means that every point can be had, and `~`
-how many of them are interpolated. Otherwise the cell says how many of the target's points can be had.
+The table goes from the scheme of the row to the scheme of the column. `whole` means that every point can be
+had, and `~` how many of them are interpolated. Otherwise the cell says how many of the target's points can
+be had.
 """
 
 _RULES = """\
 ### Interpolated points
 
-The table has the right side and the midline; the left side follows. Of several choices, the first is taken whose points
-the source has. A single point stands in for its neighbour: iBUG and WFLW have a line along the upper edge of a brow,
-where AFLW has its middle.
+The table has the right side and the midline; the left side follows. Of several choices, the first is taken
+whose points the source has. A single point stands in for its neighbour: iBUG and WFLW have a line along the
+upper edge of a brow, where AFLW has its middle.
 """
 
 _MEDIAPIPE = """\
 ### MediaPipe's mesh to iBUG's 68 points
 
-Two maps are published. They differ along the jaw, at the outer ends of the brows, at the top of the nose and at two
-points of the lower lip. flmd takes P. Yan's (`Mediapipe_2_Dlib_Landmarks`, 2024: 127, 234, 93, the mean of 132 and
-58, ...), and not the list that is copied most (162, 234, 93, 58, 172, 136, ...).
+Two maps are published. They differ along the jaw, at the outer ends of the brows, at the top of the nose
+and at two points of the lower lip. flmd takes P. Yan's (`Mediapipe_2_Dlib_Landmarks`, 2024: 127, 234, 93,
+the mean of 132 and 58, ...), and not the list that is copied most (162, 234, 93, 58, 172, 136, ...).
 
-The distances below are shares of the inter-ocular distance. On MediaPipe's canonical face, seen from the front, the two
-maps are 0.08 apart along the jaw on average. They are 0.20 apart at the ends of the jaw (points 0 and 16), 0.10 at the
-ends of the brows (17 and 26), 0.07 at the lower lip (55 and 59) and 0.04 at the nose (27 and 28).
+The distances below are shares of the inter-ocular distance. On MediaPipe's canonical face, seen from the
+front, the two maps are 0.08 apart along the jaw on average. They are 0.20 apart at the ends of the jaw
+(points 0 and 16), 0.10 at the ends of the brows (17 and 26), 0.07 at the lower lip (55 and 59) and 0.04 at
+the nose (27 and 28).
 
-The canonical face was fitted to 910 near-frontal faces of 300-W by the points that both maps share. Then the distance
-to the annotated points was measured:
+The canonical face was fitted to 910 near-frontal faces of 300-W by the points that both maps share. Then
+the distance to the annotated points was measured:
 
 | | Yan's list | the other list |
 | --- | --- | --- |
@@ -77,19 +79,20 @@ to the annotated points was measured:
 | at the ends of the brows | 0.07 | 0.13 |
 | at the nose | 0.045 | 0.030 |
 
-The mesh lies on the face, and annotators follow the outline of the face. So do not train on a jaw that is made of the
-mesh.
+The mesh lies on the face, and annotators follow the outline of the face. So do not train on a jaw that is
+made of the mesh.
 
-Yan's list is not its own mirror image at one point: 13 is 361 alone, while 3 is the mean of 132 and 58. Here 13 is the
-mean of 361 and 288, so that mapping a mirrored face gives the mirrored mapping.
+Yan's list is not its own mirror image at one point: 13 is 361 alone, while 3 is the mean of 132 and 58.
+Here 13 is the mean of 361 and 288, so that mapping a mirrored face gives the mirrored mapping.
 """
 
 _MISSING = """\
 ### Missing points
 
-The table has the pairs that lack 18 points or fewer. The sides of the nose's wings (COFW, AFLW, LaPa) are not made from
-the outer ends of the nostrils (iBUG, WFLW), because those are other places. On real faces the wings are 0.39 to 0.50 of
-the distance of the outer eye corners across (six faces), the nostrils 0.33 (the median of 1008 iBUG faces).
+The table has the pairs that lack 18 points or fewer. The sides of the nose's wings (COFW, AFLW, LaPa) are
+not made from the outer ends of the nostrils (iBUG, WFLW), because those are other places. On real faces the
+wings are 0.39 to 0.50 of the distance of the outer eye corners across (six faces), the nostrils 0.33 (the
+median of 1008 iBUG faces).
 """
 _FEW = 18
 MESH = "mesh_"  # in the words of points that MediaPipe's mesh has and no other scheme
