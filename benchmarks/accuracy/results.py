@@ -156,8 +156,8 @@ def _section(dataset: str, rows: list[Row]) -> list[str]:
         f"### {dataset}, split {measured[0].splits.get(dataset) or 'unknown'}",
         "",
         f"NME is in % of the normaliser ({settings['normaliser']}), AUC and FR are at {threshold:g}. "
-        "*Boxes*: what a system is told of where the face is. FLOPs and milliseconds are for one face, on one "
-        "thread; a network starts from its input, dlib from the decoded picture. *Load*: of the machine "
+        "*Boxes*: what a system is told of where the face is. FLOPs and milliseconds are for one face, on "
+        "one thread; a network starts from its input, dlib from the decoded picture. *Load*: of the machine "
         "meanwhile.",
         "",
     ]
