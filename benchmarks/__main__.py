@@ -51,11 +51,11 @@ def ingest(plan: Plan) -> list[str]:
     return [
         "## Ingest",
         "",
-        f"{origin}, {count // plan.copies} files under {count} names, to 256 px RGB context crops. "
-        "flmd's time holds everything a user waits for: reading the XML, starting the worker processes, "
-        "hashing the files, looking for duplicates, writing the store to the disk (fsync). "
+        f"The pictures are {origin}: {count // plan.copies} files under {count} names. They become 256 px "
+        "RGB context crops. flmd's time is everything that a user waits for: reading the XML, starting the "
+        "worker processes, hashing the files, looking for duplicates, writing the store to the disk (fsync). "
         "The peers read the same XML and keep their crops in memory. "
-        "Imports of the main process are left out, for all.",
+        "For all, the imports of the main process are left out.",
         "",
         *table(ours, peers, "faces/s", [1.9, 1.4], others, cpu=True),
     ]
@@ -65,10 +65,10 @@ def augment(plan: Plan) -> list[str]:
     lines = [
         "## Augment stage",
         "",
-        f"{plan.faces} faces of a store, {VERSIONS} versions each, the first of them plain, file to file. "
-        "flmd's time holds starting its two worker processes and writing the training arrays; the peer is "
-        "one loop of a Compose (Affine, CenterCrop, HorizontalFlip, ColorJitter, keypoints) writing its "
-        "images and points to a file, its imports left out. "
+        f"{plan.faces} faces of a store become {VERSIONS} versions each, the first of them plain, from file "
+        "to file. flmd's time includes starting its two worker processes and writing the training arrays. "
+        "The peer is one loop of a Compose (Affine, CenterCrop, HorizontalFlip, ColorJitter, keypoints) that "
+        "writes its images and points to a file; its imports are left out. "
         f"Both write to {plan.memory.parent}, so that no disk sets the pace. "
         "The first table has the sizes and colours of params.yaml.",
         "",
@@ -104,9 +104,9 @@ def batches(plan: Plan) -> list[str]:
     lines = [
         "## Batches with augmentation",
         "",
-        "64 x C x 224 x 224 float32, normalised, from 256 px context crops; three epochs are timed after "
-        "one that warms up; the consumer does nothing with a batch. Where workers send uint8, the consumer "
-        "makes floats of whole batches, which is faster than sending floats.",
+        "A batch is 64 x C x 224 x 224 float32, normalised, from 256 px context crops. Three epochs are "
+        "timed, after one that warms up. The consumer does nothing with a batch. Where workers send uint8, "
+        "the consumer makes floats of whole batches, which is faster than sending floats.",
         "",
     ]
     for stored, color, changes, what in (
@@ -167,8 +167,8 @@ def precomputed(plan: Plan) -> list[str]:
     return [
         "## Precomputed batches",
         "",
-        "Shuffled batches of 64 x 1 x 224 x 224 from training arrays in the page cache, three warm epochs, "
-        "the whole process on one core (the DataLoader on both).",
+        "Shuffled batches of 64 x 1 x 224 x 224 come from training arrays in the page cache. Three warm "
+        "epochs are timed. The whole process has one core; the DataLoader has both.",
         "",
         *table(ours, peers, "images/s", [], others),
         f"Target: 35,000 images/s a core. Measured: {reached}.",
@@ -180,9 +180,9 @@ def scaling(plan: Plan) -> list[str]:
     lines = [
         "## From a thousand faces to sixty-four thousand",
         "",
-        f"Ingest: 640 x 480 JPEGs to 96 px RGB crops. Augment: those crops to {VERSIONS} versions of 64 px "
-        "grey with changes of colour. The time of a run over 64 faces is subtracted, and "
-        "so are those faces: what is left is without the start-up of workers.",
+        f"Ingest makes 96 px RGB crops of 640 x 480 JPEGs. Augment makes {VERSIONS} versions of each crop, "
+        "64 px grey, with changes of colour. The time of a run over 64 faces is subtracted, and so are those "
+        "faces: what is left is without the start-up of workers.",
         "",
         "| stage | faces | wall, ms a face | CPU, ms a face | peak memory, MiB |",
         "|---|---:|---:|---:|---:|",
@@ -301,8 +301,8 @@ def annotations(plan: Plan) -> list[str]:
     return [
         "## Annotations",
         "",
-        f"{plan.annotations:,} drawn faces without pictures in each text format, to a store on the disk "
-        "(`--images none`), one process. One run each.",
+        f"{plan.annotations:,} drawn faces without pictures go from each text format to a store on the "
+        "disk (`--images none`), in one process. One run each.",
         "",
         "| format | MiB | faces/s | peak, MiB | other work |",
         "|---|---:|---:|---:|---:|",
@@ -312,12 +312,12 @@ def annotations(plan: Plan) -> list[str]:
         "",
         "### dlib XML",
         "",
-        "The peer keeps its arrays in memory and checks nothing; flmd's time holds the store.",
+        "The peer keeps its arrays in memory and checks nothing. flmd's time includes writing the store.",
         "",
         *xml,
         "### COCO keypoints",
         "",
-        "The peers keep their arrays in memory; flmd's time holds the store.",
+        "The peers keep their arrays in memory. flmd's time includes writing the store.",
         "",
         *coco,
         *_linear(plan, target),
@@ -377,11 +377,14 @@ def _linear(plan: Plan, target: Path) -> list[str]:
 
 HEADING = """# Performance
 
-Written by `make bench`. Every run is a fresh process; contenders take turns, and a number is the median of
-their runs (spread: half their range). Memory is anonymous + shared (RssAnon + RssShmem), the highest sum
-over a process and all its children, imports included. CPU time is of all processes from the start of the
-clock on, the cheapest run's: what other work on the machine disturbs least. The last line of a section says
-what it was measured on.
+`make bench` writes this page. Every run is a fresh process, and the contenders take turns.
+
+- A number is the median of a contender's runs; the spread is half their range.
+- Memory is anonymous and shared memory (RssAnon + RssShmem): the highest sum over a process and all its
+  children, imports included.
+- CPU time is that of all processes, from the start of the clock on, in the cheapest run. Other work on the
+  machine disturbs that least.
+- The last line of a section says what it was measured on.
 """
 
 
@@ -393,7 +396,7 @@ def conditions(plan: Plan) -> str:
     )
     packages = ("opencv-python-headless", "albumentations", "torch", "litdata", "simplejpeg", "numpy", "h5py")
     return (
-        f"Runs of each contender: {plan.rounds}, but where it says otherwise. "
+        f"Runs of each contender: {plan.rounds}, unless a section says otherwise. "
         f"{len(os.sched_getaffinity(0))} cores ({cpu}), Python {platform.python_version()}, "
         + ", ".join(f"{name} {_version(name)}" for name in packages)
         + "."
