@@ -49,7 +49,7 @@ fuzz: $(STAMP)  ## hostile input for every reader, other cases each time (CASES=
 bench: $(STAMP)  ## measure against peers (installs the extra `bench`)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,bench]' -c constraints.txt
 	test -x $(VENV)-peers/bin/datum || { $(PYTHON) -m venv $(VENV)-peers && \
-	    $(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check datumaro; }
+	    $(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check datumaro datasets webdataset; }
 	python -m benchmarks
 
 demo-sharing: $(STAMP)  ## two clones, one remote, two experiments: writes docs/sharing.md from what is printed

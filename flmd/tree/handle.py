@@ -7,12 +7,25 @@ import io
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from flmd.errors import InputError, os_error_message
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+
+class ByteRange(Protocol):
+    """What the headers of an archive are read from: bytes at given offsets."""
+
+    origin: str
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """``size`` bytes at ``offset``; fewer only at the end. Raises InputError."""
 
 
 class SharedFile:
@@ -138,12 +151,12 @@ class Region(SeekableRaw):
 
 
 class HeaderView(SeekableRaw):
-    """A shared file as ``tarfile`` and ``zipfile`` want it while they read headers, and nothing else.
+    """A file as ``tarfile`` and ``zipfile`` want it while they read headers, and nothing else.
 
     One read may ask for at most ``max_read`` bytes: a header that claims gigabytes is an attack or damage.
     """
 
-    def __init__(self, file: SharedFile, max_read: int) -> None:
+    def __init__(self, file: ByteRange, max_read: int) -> None:
         super().__init__(file.size)
         self._file, self._max_read = file, max_read
 

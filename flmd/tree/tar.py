@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from flmd.core.atomic import ScratchFile, default_folder
 from flmd.errors import InputError, one_line
-from flmd.tree.base import FileTree, Limits, clip
-from flmd.tree.handle import HeaderView, Region, SharedFile
+from flmd.tree.base import DEFAULT_LIMITS, FileTree, Limits, clip
+from flmd.tree.handle import ByteRange, HeaderView, Region, SharedFile
 from flmd.tree.names import is_junk, member_name, refuse, shown
 
 BLOCK = 512
@@ -156,7 +156,33 @@ def _decode(stream: _Readable, codec: str, origin: str) -> bytes:
     )
 
 
-def _index(file: SharedFile, limits: Limits) -> dict[str, tuple[int, int]]:
+class _InnerFile:
+    """A file of a tree, as headers are read from it."""
+
+    def __init__(self, tree: FileTree, name: str) -> None:
+        self.origin = tree.where(name)
+        self._tree, self._name, self._size = tree, name, tree.size(name)
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def pread(self, size: int, offset: int) -> bytes:
+        return self._tree.read(self._name, offset, size)
+
+
+def members_in(tree: FileTree, name: str, limits: Limits = DEFAULT_LIMITS) -> dict[str, tuple[int, int]]:
+    """Where each regular file lies in a plain tar that is a file of a tree: name -> (offset, bytes).
+
+    In the order in which they lie there. Raises InputError when it is no tar, damaged, or holds what a tree
+    refuses.
+    """
+    if not is_tar(tree.read(name, 0, BLOCK)):
+        raise InputError("not a tar archive", where=tree.where(name))
+    return _index(_InnerFile(tree, name), limits)
+
+
+def _index(file: ByteRange, limits: Limits) -> dict[str, tuple[int, int]]:
     """Where each regular file lies: name -> (offset, bytes)."""
     index: dict[str, tuple[int, int]] = {}
     for member in _members(file):
@@ -164,7 +190,7 @@ def _index(file: SharedFile, limits: Limits) -> dict[str, tuple[int, int]]:
     return index
 
 
-def _members(file: SharedFile) -> Iterator[tarfile.TarInfo]:
+def _members(file: ByteRange) -> Iterator[tarfile.TarInfo]:
     """Every header, to the end mark and not beyond. Raises InputError."""
     tar: tarfile.TarFile | None = None
     before = -1
@@ -188,9 +214,7 @@ def _members(file: SharedFile) -> Iterator[tarfile.TarInfo]:
     _check_end(file, tar.offset)
 
 
-def _add(
-    index: dict[str, tuple[int, int]], member: tarfile.TarInfo, file: SharedFile, limits: Limits
-) -> None:
+def _add(index: dict[str, tuple[int, int]], member: tarfile.TarInfo, file: ByteRange, limits: Limits) -> None:
     name = member_name(member.name, file.origin)
     if not name or member.isdir() or member.type in GNU_NOTES or is_junk(name):
         return
@@ -218,7 +242,7 @@ def _special(member: tarfile.TarInfo) -> str | None:
     return "a part of another volume" if member.type == b"M" else None
 
 
-def _check_end(file: SharedFile, end: int) -> None:
+def _check_end(file: ByteRange, end: int) -> None:
     """Refuse a tar that stops without its mark, or goes on after it: members would be missing unsaid.
 
     ``tarfile`` takes a damaged header, a hole of zeros or the end of the file for the end of the archive.
@@ -233,7 +257,7 @@ def _check_end(file: SharedFile, end: int) -> None:
         raise _damaged(file, f"data after the end mark at byte {end}")
 
 
-def _damaged(file: SharedFile, reason: str) -> InputError:
+def _damaged(file: ByteRange, reason: str) -> InputError:
     return InputError(
         f"the tar archive is truncated or corrupt ({reason})",
         where=file.origin,

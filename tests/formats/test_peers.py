@@ -1,0 +1,71 @@
+"""What is written here, read by the packages that own the formats: in an environment of their own.
+
+`make bench` makes `.venv-peers`; $FLMD_PEERS names another Python. Tests skip where a package is not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flmd import formats
+from flmd.face import Face
+from flmd.schemes import IBUG68, get_scheme
+from flmd.tree import open_tree
+from tests.factories import write_picture
+from tests.fuzzing import drawn_faces
+
+PYTHON = Path(os.environ.get("FLMD_PEERS", Path(__file__).parents[2] / ".venv-peers/bin/python"))
+
+
+def peer(package: str, code: str, *arguments: object) -> object:
+    """What a program printed as JSON in the peers' environment; skips where the package is not there."""
+    if (
+        not PYTHON.exists()
+        or subprocess.run([PYTHON, "-c", f"import {package}"], capture_output=True).returncode
+    ):
+        pytest.skip(f"no package {package} in {PYTHON}")
+    quiet = {**os.environ, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    done = subprocess.run(
+        [PYTHON, "-c", code, *map(str, arguments)], capture_output=True, text=True, env=quiet, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> list[Face]:
+    """Three drawn faces, one a split, and their pictures: 96x96 of one grey each, 0, 80 and 160."""
+    for number in range(3):
+        write_picture(tmp_path / f"in/pictures/p{number}.png", np.full((96, 96, 3), 80 * number, np.uint8))
+    return drawn_faces("ibug68")
+
+
+def written(name: str, faces: list[Face], folder: Path) -> Path:
+    with open_tree(folder / "in") as pictures:
+        formats.get(name).write(faces, folder / "out", get_scheme("ibug68"), pictures)
+    return folder / "out"
+
+
+def test_webdataset_loads_the_shards(faces: list[Face], tmp_path: Path) -> None:
+    code = """
+import json, sys, webdataset
+out = []
+for split in ("train", "test", "val"):
+    for s in webdataset.WebDataset(f"{sys.argv[1]}/{split}-000000.tar", shardshuffle=False).decode("rgb8"):
+        out.append([s["__key__"], int(s["png"].mean()), list(s["png"].shape), s["json"]])
+print(json.dumps(out))
+"""
+    loaded = peer("webdataset", code, written("webdataset", faces, tmp_path))
+    assert isinstance(loaded, list)
+    assert len(loaded) == 3
+    for number, ((key, grey, shape, record), face) in enumerate(zip(loaded, faces, strict=True)):
+        assert (key, grey, shape) == (f"pictures/p{number}", 80 * number, [96, 96, 3])
+        assert np.array_equal(np.float32(record["landmarks"]), face.landmarks)
+        assert record["visibility"] == face.visibility.tolist()
+        assert (record["split"], record["scheme"]) == (face.split, IBUG68.name)
