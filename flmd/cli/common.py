@@ -35,6 +35,12 @@ def check_free(target: Path, overwrite: bool) -> None:
         raise ParamsError("exists already", where=str(target), hint="add --overwrite to replace it")
 
 
+def tell_passed_over(faces: object) -> None:
+    """Say on stderr which links of an opened folder of annotations were not followed."""
+    if passed_over := getattr(faces, "passed_over", ""):
+        typer.echo(f"passed over: {passed_over}", err=True)
+
+
 def main_for(app: typer.Typer, name: str) -> Callable[[], None]:
     """The console-script entry point of an app: one-line errors, the exit codes of ``flmd.errors.run``."""
 

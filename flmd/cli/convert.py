@@ -13,7 +13,7 @@ import typer
 
 from flmd import formats
 from flmd.cli.choices import Images
-from flmd.cli.common import check_free, check_there
+from flmd.cli.common import check_free, check_there, tell_passed_over
 from flmd.conversion.converter import convert
 from flmd.conversion.face_source import FaceSource, StoredFaces
 from flmd.conversion.opening import open_faces
@@ -161,6 +161,7 @@ def convert_command(
         options=_by_name(option or []),
         scratch=scratch,
     ) as faces:
+        tell_passed_over(faces)
         if isinstance(faces, StoredFaces) and (split != SplitPolicy.KEEP or val):
             raise ParamsError(
                 f"--split {split} --val {val:g}, but SRC is a store", hint="use flmd-data split"

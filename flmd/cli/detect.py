@@ -11,7 +11,7 @@ from flmd import formats
 from flmd.cli.common import check_there
 from flmd.conversion.opening import accepting
 from flmd.core import terminal
-from flmd.tree import is_address, open_tree
+from flmd.tree import is_address, open_beside, open_tree
 
 
 def detect_command(
@@ -34,7 +34,7 @@ def detect_command(
             only = path.name
     fits = {name: d for name, d in found.items() if d.fits}
     if only is not None and not fits:  # what lies beside one file may tell more of it
-        with open_tree(path.parent) as tree:
+        with open_beside(path) as tree:
             sure = accepting(tree, only)
             fits = {name: formats.Detection((only,), "by what lies beside it", c) for name, c in sure.items()}
     surest = max((d.certainty for d in fits.values()), default=None)

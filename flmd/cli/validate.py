@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flmd.cli.common import tell_passed_over
 from flmd.core import terminal
 from flmd.errors import InputError, ParamsError
 
@@ -41,6 +42,7 @@ def validate_command(
     else:
         with open_faces(path, from_=from_) as source:
             kind = source.kind
+            tell_passed_over(source)
             try:
                 validate_faces(source, source.scheme.count, source.pictures, findings)
             except InputError as error:

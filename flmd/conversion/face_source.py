@@ -109,6 +109,8 @@ class AnnotatedFaces:
     tree : its files. pictures : the tree with the pictures, often the same one.
     format, detection, read_as : how the files are read, and the scheme that their points follow.
     changes : made to every face.
+    passed_over : how many symbolic links of the folder were not followed, and the first of them, in words;
+        "" where there is none.
     """
 
     source: str
@@ -118,6 +120,7 @@ class AnnotatedFaces:
     detection: Detection
     read_as: Scheme
     changes: FaceChanges = FaceChanges()
+    passed_over: str = ""
 
     @property
     def origin(self) -> str:

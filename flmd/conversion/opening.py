@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from flmd import formats
@@ -15,7 +16,7 @@ from flmd.formats import Certainty, Detection, Format
 from flmd.schemes import Scheme, get_scheme
 from flmd.schemes.mapping import SchemeMapping, mapping
 from flmd.store.face_store import FaceStore
-from flmd.tree import DEFAULT_LIMITS, FileTree, Limits, is_address, is_remote_file, open_tree
+from flmd.tree import DEFAULT_LIMITS, FileTree, Limits, is_address, is_remote_file, open_beside, open_tree
 from flmd.tree.remote import fetch_to
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -69,6 +70,9 @@ def open_faces(
             return
         tree, only = stack.enter_context(_annotations(source, scratch, limits))
         fmt, detection = choose(tree, from_, only)
+        passed_over = "" if only is not None else _passed_over(tree)
+        if passed_over:
+            detection = replace(detection, why=f"{detection.why}; passed over: {passed_over}")
         fmt = fmt.with_options(options or {})
         read_as = get_scheme(fmt.scheme or fmt.scheme_in(tree, detection.files))
         if scheme is not None and fmt.scheme is None and get_scheme(scheme).count == read_as.count:
@@ -80,7 +84,7 @@ def open_faces(
             if held is not tree:
                 stack.enter_context(held)
         changes = FaceChanges(change, shift, pattern)
-        yield AnnotatedFaces(str(source), tree, held, fmt, detection, read_as, changes)
+        yield AnnotatedFaces(str(source), tree, held, fmt, detection, read_as, changes, passed_over)
 
 
 @contextmanager
@@ -128,7 +132,17 @@ def choose(tree: FileTree, from_: str | None, only: str | None) -> tuple[Format,
 
 
 def accepting(tree: FileTree, only: str) -> dict[str, Certainty]:
-    """The formats that read one file of a tree, those that are surest of it."""
+    """The formats that read one file of a tree, those that are surest of it.
+
+    They look at it and at what is named like it or describes data; at all that lies beside it where that
+    tells nothing.
+    """
+    stem = only.partition(".")[0]
+    beside = [name for name in tree.names if name.startswith(stem) or name.endswith((".yaml", ".yml"))]
+    return _accepting(tree.only({only, *beside}), only) or _accepting(tree, only)
+
+
+def _accepting(tree: FileTree, only: str) -> dict[str, Certainty]:
     found: dict[str, Certainty] = {}
     for name in formats.names():
         fmt = formats.get(name)
@@ -153,7 +167,7 @@ def _annotations(
             if address.startswith(("http://", "https://")) or tree.kind != "folder":
                 yield tree, only  # nothing beside a file can be listed
                 return
-        with open_tree(address.rpartition("/")[0], limits=limits, scratch=scratch) as tree:
+        with open_beside(address, limits=limits) as tree:
             yield tree, only
         return
     path = Path(source)
@@ -161,8 +175,17 @@ def _annotations(
         if tree.kind != "file":
             yield tree, None
             return
-    with open_tree(path.parent, limits=limits, scratch=scratch) as tree:
+    with open_beside(path, limits=limits) as tree:
         yield tree, path.name
+
+
+def _passed_over(tree: FileTree) -> str:
+    """The links of a folder that were not followed, in words; "" where there is none."""
+    if not tree.passed_over:
+        return ""
+    first = min(tree.passed_over)
+    links = f"{len(tree.passed_over)} symbolic link{'s' if len(tree.passed_over) > 1 else ''}"
+    return f"{links} (the first: {tree.where(first)}: {tree.passed_over[first].what})"
 
 
 def _mapping(source: Scheme, scheme: str | None, partial: bool) -> SchemeMapping | None:

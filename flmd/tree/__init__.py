@@ -15,10 +15,10 @@ from pathlib import Path
 
 from flmd.errors import InputError, os_error_message
 from flmd.tree.base import DEFAULT_LIMITS, FileTree, Kind, Limits
-from flmd.tree.folder import open_file, open_folder
+from flmd.tree.folder import FileBesideOthers, open_file, open_folder
 from flmd.tree.names import shown
 from flmd.tree.pack import pack_folder
-from flmd.tree.remote import is_address, is_remote_file, open_remote
+from flmd.tree.remote import is_address, is_remote_file, open_remote, open_remote_beside
 from flmd.tree.tar import BLOCK, is_tar, open_compressed_tar, open_tar
 from flmd.tree.zip import open_zip
 
@@ -29,6 +29,7 @@ __all__ = [
     "Limits",
     "is_address",
     "is_remote_file",
+    "open_beside",
     "open_tree",
     "pack_folder",
 ]
@@ -87,6 +88,20 @@ def open_tree(path: Path | str, *, limits: Limits = DEFAULT_LIMITS, scratch: Pat
                 hint="unpack it and name the folder",
             )
     return open_file(path)
+
+
+def open_beside(path: Path | str, *, limits: Limits = DEFAULT_LIMITS) -> FileTree:
+    """Open the folder of one file, for that file and what it names: what else lies there does not matter.
+
+    ``names`` of the tree are those of the files right in the folder; deeper ones are found by their names,
+    and by :meth:`~flmd.tree.base.FileTree.all_names`. ``path`` is a file on the disk or behind an address
+    whose folder can be listed. Raises InputError as :func:`open_tree` does.
+    """
+    if is_address(path):
+        return open_remote_beside(str(path), limits)
+    if not Path(path).is_file():
+        raise InputError("no such file", where=shown(str(path)))
+    return FileBesideOthers(Path(path), limits)
 
 
 def is_archive(head: bytes) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Literal, Self
@@ -74,6 +75,8 @@ class FileTree(ABC):
         Bytes of a name that are not UTF-8 are kept as surrogate escapes.
     origin : how messages name the tree: ``faces.zip``, or a folder's path.
     kind : ``folder``, ``tar``, ``zip`` or ``file``.
+    passed_over : what is not in ``names`` though it lies there, with the error that reading it raises:
+        symbolic links that leave a folder or lead nowhere. Anything below such a link counts as there.
     """
 
     kind: Kind
@@ -81,7 +84,19 @@ class FileTree(ABC):
     def __init__(self, origin: str, index: Mapping[str, object]) -> None:
         self.origin = origin
         self.names: list[str] = sorted(index)
+        self.passed_over: dict[str, InputError] = {}
         self._index = index
+
+    def all_names(self) -> Sequence[str]:
+        """``names``, and of a tree that lists one folder only, what lies in the folders below, too."""
+        return self.names
+
+    def only(self, names: Iterable[str]) -> Self:
+        """A view of some of the files; it shares the handles of this tree, and is not closed."""
+        view = copy.copy(self)
+        view.names = sorted(names)
+        view._index = dict.fromkeys(view.names)
+        return view
 
     @abstractmethod
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
@@ -108,7 +123,7 @@ class FileTree(ABC):
         return f"{self.origin}!{shown(name)}"
 
     def __contains__(self, name: object) -> bool:
-        return name in self._index
+        return name in self._index or self._refusal(name) is not None
 
     def __enter__(self) -> Self:
         return self
@@ -120,6 +135,14 @@ class FileTree(ABC):
 
     def __repr__(self) -> str:
         return f"<{self.kind} tree {self.origin}: {len(self.names)} files>"
+
+    def _refusal(self, name: object) -> InputError | None:
+        """The error of what was passed over: a link, or what lies below it."""
+        if not self.passed_over or not isinstance(name, str):
+            return None
+        parts = name.split("/")
+        paths = ("/".join(parts[: end + 1]) for end in range(len(parts)))
+        return next((self.passed_over[path] for path in paths if path in self.passed_over), None)
 
     def _missing(self, name: str) -> InputError:
         return InputError("no such file", where=self.where(name), expected=f"one of {len(self.names)} names")

@@ -32,6 +32,8 @@ def pack_folder(folder: Path, target: Path, *, limits: Limits = DEFAULT_LIMITS) 
             hint=f"choose a place outside {shown(str(folder))}",
         )
     tree = open_folder(folder, limits)
+    for refusal in tree.passed_over.values():
+        raise refusal  # the archive would lack what the folder seems to hold
     if not tree.names:
         raise InputError("the folder holds no files", where=shown(str(folder)))
     with whole_or_nothing(target) as new, new.open("wb") as stream:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -81,6 +81,49 @@ class RemoteTree(FileTree):
     def _do(self, name: str, call: Callable[[], T]) -> T:
         with _told(self.where(name)):
             return call()
+
+
+class RemoteFileBesideOthers(RemoteTree):
+    """One file of a remote folder, and of what lies beside it only what is asked for by name."""
+
+    def __init__(self, address: str, limits: Limits) -> None:
+        system, path = file_system(address)
+        folder, _, file = path.rpartition("/")
+        origin = address.rpartition("/")[0]
+        with _told(address):
+            entries = system.ls(folder, detail=True)
+        sizes = {file: 0}
+        for entry in entries:
+            name = str(entry["name"]).rstrip("/").rpartition("/")[2]
+            if entry.get("type") == "file" and not is_junk(name):
+                sizes[name] = int(entry.get("size") or 0)
+        super().__init__(system, folder, sizes, origin)
+        self._limits = limits
+        self._all: list[str] | None = None
+        self._absent: set[str] = set()
+
+    def all_names(self) -> Sequence[str]:
+        """All files of the folder and of those below."""
+        if self._all is None:
+            listed = _listing(self._system, self._root, self.origin, self._limits)
+            self._sizes |= listed
+            self._all = sorted({*listed, *self.names})
+        return self._all
+
+    def __contains__(self, name: object) -> bool:
+        if name in self._sizes:
+            return True
+        if not isinstance(name, str) or "/" not in name or name in self._absent:
+            return False
+        try:
+            info = self._system.info(f"{self._root}/{name}" if self._root else name)
+        except Exception:  # each file system has exceptions of its own
+            info = {}
+        if info.get("type") != "file":
+            self._absent.add(name)
+            return False
+        self._sizes[name] = int(info.get("size") or 0)
+        return True
 
 
 class _Stream(io.RawIOBase):
@@ -202,6 +245,11 @@ def open_remote(
     tree.origin = posixpath.basename(path)
     vars(tree)["_fetched"] = copy  # lives, on the disk, as long as the tree
     return tree
+
+
+def open_remote_beside(address: str, limits: Limits) -> FileTree:
+    """The folder of one remote file; see :func:`flmd.tree.open_beside`."""
+    return RemoteFileBesideOthers(address, limits)
 
 
 def _fetch(system: Any, path: str, address: str, copy: BinaryIO, limits: Limits, size: int) -> None:

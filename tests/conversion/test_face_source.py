@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from flmd.conversion.converter import convert
 from flmd.conversion.opening import open_faces
+from flmd.conversion.settings import CropSettings
 from flmd.curation.store_copy import copy_store
 from flmd.errors import InputError, ParamsError
 from flmd.face import Face, Skipped
 from flmd.formats import Certainty, get
 from flmd.schemes import IBUG68, get_scheme
 from flmd.store.face_store import FaceStore
+from flmd.tree.folder import PathTree
 from tests.factories import convert_list, make_face, write_picture
 
 POINTS = np.stack([np.arange(68), 100 + np.arange(68)], axis=1).astype(np.float32)
@@ -55,6 +60,49 @@ def test_one_file_is_read_alone_but_knows_its_folder(folder):
     (only,) = faces_of(folder / "Ann_1.pts")
     assert only.image == "Ann_1.png"
     assert np.array_equal(only.landmarks, POINTS + 9)
+
+
+def listed(folder: Path) -> list[str]:
+    """COCO keypoints of two faces whose pictures lie elsewhere than the list says, and one that is there."""
+    images = [{"id": i, "file_name": name} for i, name in enumerate(("a/here.jpg", "there.jpg", "gone.jpg"))]
+    points = [number for i in range(68) for number in (i, i, 2)]
+    annotations = [{"id": i, "image_id": i, "keypoints": points, "num_keypoints": 68} for i in range(3)]
+    folder.mkdir(exist_ok=True)
+    (folder / "labels.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    for name in ("a/here.jpg", "deep/er/there.jpg"):
+        write_picture(folder / name, np.zeros((20, 20, 3), np.uint8))
+    return ["a/here.jpg", "deep/er/there.jpg", "gone.jpg"]
+
+
+def test_what_lies_beside_one_file_neither_stops_nor_delays_it(tmp_path, monkeypatch):
+    """A virtual environment has links that leave it, and other data sets have files of every kind."""
+    expected = listed(tmp_path)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python3").symlink_to("/usr/bin/env")
+    os.mkfifo(tmp_path / "fifo")
+    for i in range(400):
+        (tmp_path / f"other{i}.json").write_text('{"images": [], "annotations": [], "broken')
+    opened = []
+    read = PathTree.read
+    monkeypatch.setattr(PathTree, "read", lambda self, name, *a: opened.append(name) or read(self, name, *a))
+    assert [f.image for f in faces_of(tmp_path / "labels.json")] == expected
+    assert not [name for name in opened if name.startswith("other")]
+    assert [f.image for f in faces_of(f"file://{tmp_path}/labels.json")] == expected
+
+
+def test_a_folder_s_links_that_leave_are_counted_and_the_faces_that_need_them_skipped(tmp_path):
+    expected = listed(tmp_path / "set")
+    (tmp_path / "set" / "gone.jpg").symlink_to("/etc/hostname")
+    (tmp_path / "set" / "nowhere").symlink_to("nothing")
+    with open_faces(tmp_path / "set") as found:
+        assert found.passed_over.startswith("2 symbolic links (the first: ")
+        assert "gone.jpg: a symbolic link that leaves the folder)" in found.passed_over
+        assert found.passed_over in found.detection.why
+        assert [f.image for f in found] == expected
+        report = convert(found, tmp_path / "s.h5", box="landmarks", crop=CropSettings(16))
+    assert (report.kept, dict(report.skipped)) == (2, {"image_unreadable": 1})
+    (first,) = report.as_dict()["skipped"]["image_unreadable"]["first"]
+    assert "gone.jpg: a symbolic link that leaves the folder" in first
 
 
 def test_the_same_faces_from_a_folder_an_archive_an_address_and_a_store(folder, tmp_path):

@@ -11,7 +11,7 @@ import fsspec
 import pytest
 
 from flmd.errors import InputError
-from flmd.tree import Limits, is_address, open_tree
+from flmd.tree import Limits, is_address, open_beside, open_tree
 
 
 @pytest.fixture
@@ -76,6 +76,15 @@ def test_a_folder_in_memory_is_a_tree(memory):
             assert stream.read(2) == b"23"
         with pytest.raises(InputError, match="no such file"):
             tree.read("nothing")
+
+
+def test_beside_one_file_deeper_ones_are_found_by_name(memory):
+    memory.pipe({"/set/l.json": b"{}", "/set/b.jpg": b"2", "/set/a/x.jpg": b"1"})
+    with open_beside("memory://set/l.json") as tree:
+        assert tree.names == ["b.jpg", "l.json"]
+        assert "a/y.jpg" not in tree
+        assert (tree.read("a/x.jpg"), tree.size("a/x.jpg")) == (b"1", 1)
+        assert tree.all_names() == ["a/x.jpg", "b.jpg", "l.json"]
 
 
 def test_one_file_over_http(served):

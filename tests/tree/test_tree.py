@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 import flmd
 from flmd.errors import InputError
-from flmd.tree import FileTree, Limits, open_tree, pack_folder
+from flmd.tree import FileTree, Limits, open_beside, open_tree, pack_folder
 from flmd.tree.names import is_junk
 
 Files = Mapping[str, bytes]
@@ -569,17 +569,80 @@ def test_nothing_there(tmp_path: Path) -> None:
 # Folders and links.
 
 
-def test_links_that_leave_the_folder_are_refused(tmp_path: Path) -> None:
+def test_links_that_leave_the_folder_are_passed_over_and_refused_when_read(tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("x")
     folder = make_folder(tmp_path, {"a/x.jpg": b"1"})
     for target in (tmp_path / "secret.txt", tmp_path, Path("../../secret.txt"), Path("/")):
         (folder / "a" / "out").symlink_to(target)
-        with pytest.raises(InputError, match=r"folder/a/out: a symbolic link that leaves the folder"):
-            open_tree(folder)
+        with open_tree(folder) as tree:
+            assert tree.names == ["a/x.jpg"]
+            assert list(tree.passed_over) == ["a/out"]
+            for name in ("a/out", "a/out/secret.txt"):
+                assert name in tree
+                for use in (tree.read, tree.open, tree.size):
+                    with pytest.raises(InputError, match=r"a/out: a symbolic link that leaves the folder"):
+                        use(name)
         (folder / "a" / "out").unlink()
     (folder / "a" / "self").symlink_to("self")
-    with pytest.raises(InputError, match=r"folder/a/self: a symbolic link that leads nowhere"):
-        open_tree(folder)
+    with (
+        open_tree(folder) as tree,
+        pytest.raises(InputError, match=r"folder/a/self: a symbolic link that leads nowhere"),
+    ):
+        tree.read("a/self")
+
+
+# One file, and what it names.
+
+
+def test_of_what_lies_beside_a_file_only_what_is_named_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("x")
+    folder = make_folder(
+        tmp_path, {"l.json": b"{}", "b.jpg": b"2", "l/1.jpg": b"3", "a/x.jpg": b"1", "a/b/y.jpg": b"4"}
+    )
+    os.mkfifo(folder / "fifo")
+    (folder / "out").symlink_to(tmp_path)
+    (folder / "a" / "out").symlink_to(tmp_path / "secret.txt")
+    (folder / "a" / "back").symlink_to("../b.jpg")
+    (folder / "closed").mkdir(mode=0)
+    with open_beside(folder / "l.json") as tree:
+        assert tree.names == ["b.jpg", "l.json", "l/1.jpg"]
+        assert [tree.read(name) for name in ("a/x.jpg", "a/b/y.jpg", "a/back", "l/1.jpg")] == [
+            b"1", b"4", b"2", b"3"
+        ]  # fmt: skip
+        for name in (
+            "a",
+            "a/no.jpg",
+            "../secret.txt",
+            "a/../../secret.txt",
+            "/etc/hostname",
+            "a//x.jpg",
+            "a/\0",
+        ):
+            assert name not in tree
+            with pytest.raises(InputError, match="no such file"):
+                tree.read(name)
+        for name in ("out/secret.txt", "a/out"):
+            with pytest.raises(InputError, match="a symbolic link that leaves the folder"):
+                tree.read(name)
+        copy = pickle.loads(pickle.dumps(tree))
+        assert copy.read("a/b/y.jpg") == b"4"
+    (folder / "closed").chmod(0o700)
+
+
+def test_all_names_leave_out_hidden_folders_and_virtual_environments(tmp_path: Path) -> None:
+    files = ("l.json", "a/x.jpg", "a/b/y.jpg", ".cache/z.jpg", "env/pyvenv.cfg", "env/lib/w.jpg")
+    folder = make_folder(tmp_path, dict.fromkeys(files, b""))
+    with open_beside(folder / "l.json", limits=Limits(max_members=4)) as tree:
+        assert tree.all_names() == ["a/b/y.jpg", "a/x.jpg", "l.json"]
+    with open_tree(folder) as tree:
+        assert set(tree.all_names()) == set(files)
+
+
+def test_a_view_of_some_files_reads_them_alone(tmp_path: Path) -> None:
+    with open_tree(make_folder(tmp_path, {"a": b"1", "b": b"2"})) as tree:
+        view = tree.only(["b"])
+        assert (view.names, "a" in view, view.read("b")) == (["b"], False, b"2")
+        assert tree.names == ["a", "b"]
 
 
 def test_links_inside_the_folder_are_followed_and_loops_end(tmp_path: Path) -> None:

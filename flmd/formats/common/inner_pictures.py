@@ -28,6 +28,7 @@ class InnerPictures(FileTree):
     def __init__(self, tree: FileTree, index: Mapping[str, Any]) -> None:
         super().__init__(tree.origin, index)
         self.kind = tree.kind
+        self.passed_over = tree.passed_over
         self._tree = tree
         self._places = index
 

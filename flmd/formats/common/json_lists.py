@@ -64,7 +64,7 @@ class PicturesByPath:
         """The one picture whose name ends with a path; of several, the one in a folder of the split."""
         if self._by_base is None:
             self._by_base = {}
-            for name in self._tree.names:
+            for name in self._tree.all_names():
                 if posixpath.splitext(name)[1].lower() in PICTURE_ENDINGS:
                     self._by_base.setdefault(posixpath.basename(name), []).append(name)
         path = posixpath.normpath(path.replace("\\", "/"))

@@ -137,7 +137,7 @@ class ListedPictures:
     def _names(self) -> dict[str, list[str]]:
         if self._named is None:
             named: dict[str, list[str]] = defaultdict(list)
-            for name in self._tree.names:
+            for name in self._tree.all_names():
                 for key in {_last_two(name), posixpath.basename(name)}:
                     if len(named[key]) < MOST_ALIKE:
                         named[key].append(name)

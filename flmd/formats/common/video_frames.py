@@ -45,6 +45,7 @@ class VideoFrames(FileTree):
         added = {name: frame for name, frame in frames.items() if name not in tree}
         super().__init__(tree.origin, {**dict.fromkeys(tree.names), **added})
         self.kind = tree.kind
+        self.passed_over = tree.passed_over
         self._tree, self._frames = tree, added
         self._begin()
 
@@ -70,6 +71,9 @@ class VideoFrames(FileTree):
 
     def size(self, name: str) -> int:
         return len(self._png(name)) if name in self._frames else self._tree.size(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._frames or name in self._tree
 
     def close(self) -> None:
         """Let go of the videos and of their unpacked copies; the tree below stays open."""
@@ -117,7 +121,7 @@ class VideoFrames(FileTree):
         return self._open_videos[name]
 
     def __getstate__(self) -> dict[str, Any]:
-        keep = ("origin", "names", "kind", "_index", "_tree", "_frames")
+        keep = ("origin", "names", "kind", "passed_over", "_index", "_tree", "_frames")
         return {key: self.__dict__[key] for key in keep}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
