@@ -32,12 +32,12 @@ SMALL = {
 }
 HEAD = """# Sharing: two people, one remote
 
-*Written by `make demo-sharing` (docs/demo/sharing.py), which anyone can run without a network: the commands
-below were run in this order, and what stands under each is what it printed. Changed on the way: hexadecimal
-names of git commits, which are others each time, became `COMMIT`, and DVC's closing advice on what to type
-next was left out. Numbers are those of a tiny sample and two epochs; they say nothing about faces.*
+*`make demo-sharing` (docs/demo/sharing.py) wrote this page. Anyone can run it without a network. It ran the
+commands below in this order, and under each command stands what it printed. Two things were changed: the
+names of git commits, which differ each time, became `COMMIT`, and DVC's advice on what to type next was left
+out. The numbers are those of a tiny sample and two epochs; they say nothing about faces.*
 
-Ann trains on the GPU box, Ben has a laptop. `team.git` stands for the team's git server and `remote` for its
+Ann trains on a machine with a GPU, and Ben has a laptop. `team.git` stands for the team's git server and `remote` for its
 S3 bucket, SSH host or WebDAV folder; [remotes.md](remotes.md) has the commands for those.
 """
 
@@ -125,7 +125,7 @@ def tell(demo: Demo) -> None:
     """The story; every command of it runs."""
     demo.quietly(demo.folder, "git", "clone", "-q", "team.git", "ann")
     demo.say("## Ann sets up the remote and runs the pipeline")
-    demo.say("Once for all: where the bytes lie, and that what comes from there is checked.")
+    demo.say("This is done once: it says where the bytes lie, and that what comes from there is checked.")
     demo.show("ann", "dvc remote add -d team ../remote", "dvc remote modify team verify true")
     demo.show("ann", "dvc repro")
     demo.show(
@@ -137,10 +137,10 @@ def tell(demo: Demo) -> None:
     )
     demo.say("## Ann tries a smaller learning rate")
     demo.show("ann", "dvc exp run -q -n small-lr -S train.lr=1e-4", "dvc exp push origin small-lr")
-    demo.say("## Ben has it all, and computes nothing")
+    demo.say("## Ben gets everything, and computes nothing")
     demo.quietly(demo.folder, "git", "clone", "-q", "team.git", "ben")
     demo.show("ben", "dvc pull", "dvc repro")
-    demo.say("Is what lies in the remote what it should be?")
+    demo.say("Does the remote hold what it should hold?")
     demo.show("ben", "flmd remote check")
     demo.say("## Ben tries another loss")
     demo.show("ben", "dvc exp run -q -n wing -S train.loss=wing", "dvc exp push origin wing")
