@@ -2,8 +2,8 @@
 
     python docs/demo/sharing.py [--out docs/sharing.md]
 
-Works offline, in a temporary folder, with the built-in sample and small settings. What the page shows is what
-the commands printed, with the changes that its first lines name.
+Works offline, in a temporary folder, with the built-in sample and small settings. What the page shows is
+what the commands printed, with the changes that its first lines name.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ HEAD = """# Sharing: two people, one remote
 
 *`make demo-sharing` (docs/demo/sharing.py) wrote this page. Anyone can run it without a network. It ran the
 commands below in this order, and under each command stands what it printed. Two things were changed: the
-names of git commits, which differ each time, became `COMMIT`, and DVC's advice on what to type next was left
-out. The numbers are those of a tiny sample and two epochs; they say nothing about faces.*
+names of git commits, which differ each time, became `COMMIT`, and DVC's advice on what to type next was
+left out. The numbers are those of a tiny sample and two epochs; they say nothing about faces.*
 
-Ann trains on a machine with a GPU, and Ben has a laptop. `team.git` stands for the team's git server and `remote` for its
-S3 bucket, SSH host or WebDAV folder; [remotes.md](remotes.md) has the commands for those.
+Ann trains on a machine with a GPU, and Ben has a laptop. `team.git` stands for the team's git server and
+`remote` for its S3 bucket, SSH host or WebDAV folder; [remotes.md](remotes.md) has the commands for those.
 """
 
 
