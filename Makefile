@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+RUN := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export NO_ALBUMENTATIONS_UPDATE := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -12,47 +14,51 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-setup: $(STAMP)  ## install everything into .venv
+setup: $(DEV)  ## install everything into .venv, with what tests and linters need
 
-$(STAMP): pyproject.toml constraints.txt
+$(RUN): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
-	touch $(STAMP)
+	$(PIP) -e . -c constraints.txt
+	touch $(RUN)
 
-repro: $(STAMP)  ## run the whole pipeline and print the metrics
+$(DEV): $(RUN)
+	$(PIP) -e '.[dev]' -c constraints.txt
+	touch $(DEV)
+
+repro: $(RUN)  ## run the whole pipeline and print the metrics
 	dvc repro
 	@python pipeline/show.py
 
-verify: $(STAMP)  ## run it all again in a fresh clone, on 1 and on 4 workers, and compare with dvc.lock
+verify: $(RUN)  ## run it all again in a fresh clone, on 1 and on 4 workers, and compare with dvc.lock
 	flmd verify $(or $(VERIFY),--workers 1 --workers 4)
 
-recipes: $(STAMP)  ## queue every recipe as a DVC experiment; `dvc queue start` runs them
+recipes: $(RUN)  ## queue every recipe as a DVC experiment; `dvc queue start` runs them
 	flmd recipe queue
 
-test: $(STAMP)  ## run the tests, two files at a time; one by one: TESTS="-n 0"
+test: $(DEV)  ## run the tests, two files at a time; one by one: TESTS="-n 0"
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile $(TESTS)
 
-lint: $(STAMP)  ## ruff, mypy, and which room may import which
+lint: $(DEV)  ## ruff, mypy, and which room may import which
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports --no-logo
 
-format: $(STAMP)  ## let ruff rewrite the code
+format: $(DEV)  ## let ruff rewrite the code
 	ruff check --fix .
 	ruff format .
 
-fuzz: $(STAMP)  ## hostile input for every reader, other cases each time (CASES=200000)
+fuzz: $(DEV)  ## hostile input for every reader, other cases each time (CASES=200000)
 	python -m tests.fuzzing --count $(or $(CASES),200000)
 
-bench: $(STAMP)  ## measure against peers (installs the extra `bench`)
+bench: $(DEV)  ## measure against peers (installs the extra `bench`)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,bench]' -c constraints.txt
 	test -x $(VENV)-peers/bin/datum || { $(PYTHON) -m venv $(VENV)-peers && \
 	    $(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check datumaro datasets webdataset; }
 	python -m benchmarks
 
-demo-sharing: $(STAMP)  ## two clones, one remote, two experiments: writes docs/sharing.md from what is printed
+demo-sharing: $(DEV)  ## two clones, one remote, two experiments: writes docs/sharing.md from what is printed
 	python docs/demo/sharing.py
 
 clean:  ## remove .venv and the outputs of the pipeline (the DVC cache stays)
