@@ -50,6 +50,7 @@ BUILT_IN = {
     "label-studio": "flmd.formats.label_studio:LabelStudio",
     "spiga-json": "flmd.formats.spiga_json:SpigaJson",
     "retinaface": "flmd.formats.retinaface:RetinaFace",
+    "hf-dataset": "flmd.formats.hf_dataset:HfDataset",
     "webdataset": "flmd.formats.webdataset:WebDataset",
     "wflw": "flmd.formats.wflw:Wflw",
     "vggface2": "flmd.formats.vggface2:VggFace2",

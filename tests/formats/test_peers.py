@@ -69,3 +69,25 @@ print(json.dumps(out))
         assert np.array_equal(np.float32(record["landmarks"]), face.landmarks)
         assert record["visibility"] == face.visibility.tolist()
         assert (record["split"], record["scheme"]) == (face.split, IBUG68.name)
+
+
+def test_datasets_loads_the_folder(faces: list[Face], tmp_path: Path) -> None:
+    code = """
+import json, sys, datasets
+splits = datasets.load_dataset(sys.argv[1], cache_dir=sys.argv[2])
+out = []
+for split in ("train", "test", "validation"):
+    for row in splits[split]:
+        picture = row.pop("image")
+        out.append([int(sum(picture.getpixel((5, 5))) / 3), picture.size, row])
+print(json.dumps([sorted(splits), out]))
+"""
+    folder = written("hf-dataset", faces, tmp_path)
+    splits, loaded = peer("datasets", code, folder, tmp_path / "cache")  # type: ignore[misc]
+    assert splits == ["test", "train", "validation"]
+    assert len(loaded) == 3
+    for number, ((grey, size, row), face) in enumerate(zip(loaded, faces, strict=True)):
+        assert (grey, size, row["file_name"]) == (80 * number, [96, 96], face.image)
+        assert np.array_equal(np.float32(row["landmarks"]), face.landmarks)
+        assert (row["visibility"], row["box"]) == (face.visibility.tolist(), [20, 22, 50, 52])
+        assert (row["split"], row["subject"], row["width"]) == (face.split, face.subject, 96)
