@@ -35,14 +35,18 @@ if TYPE_CHECKING:
     from flmd.inference.landmarker import load as load
     from flmd.schemes import get_scheme as get_scheme
     from flmd.store.face_store import FaceStore as FaceStore
+    from flmd.training.torch_dataset import FaceDataset as FaceDataset
+    from flmd.training.torch_dataset import MirrorFace as MirrorFace
 
 # Where each name lives. It is imported on first use: `import flmd` alone loads neither numpy nor torch.
 _HOMES = {
     "CropSettings": "flmd.conversion.settings",
     "Face": "flmd.face",
+    "FaceDataset": "flmd.training.torch_dataset",
     "FaceStore": "flmd.store.face_store",
     "FlmdError": "flmd.errors",
     "Landmarker": "flmd.inference.landmarker",
+    "MirrorFace": "flmd.training.torch_dataset",
     "Reporting": "flmd.conversion.settings",
     "Skipped": "flmd.face",
     "SplitSettings": "flmd.conversion.settings",
