@@ -71,6 +71,12 @@ class SourceError(FlmdError):
     """Raw data that cannot be had: no answer, wrong digest, licence not accepted."""
 
 
+class FormatError(FlmdError):
+    """The code of an annotation format that somebody else wrote has failed: not the user's data."""
+
+    exit_code = 1
+
+
 class StoreError(FlmdError):
     """An HDF5 file that is not a store this version can read, or cannot be written."""
 

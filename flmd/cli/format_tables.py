@@ -51,11 +51,12 @@ def rows(plugins: bool = True) -> list[tuple[str, ...]]:
 def _row(fmt: Format) -> tuple[str, ...]:
     needs = ", ".join(sorted(need.replace("_", " ") for need in fmt.needs))
     target = f"`{fmt.suffix}`, folder" if fmt.suffix else "folder"
+    target = target + (f"; needs {needs}" if needs else "") if fmt.writes else "no"
     return (
         fmt.name,
         fmt.title,
         "yes",
-        target + (f"; needs {needs}" if needs else ""),
+        target,
         fmt.scheme or "any",
         f"{fmt.base:g}",
         "yes" if fmt.boxes else "no",

@@ -15,6 +15,7 @@ from flmd.core import provenance
 from flmd.errors import masked
 from flmd.face import Face, Skipped
 from flmd.formats import Detection, Format
+from flmd.formats.choosing import blamed
 from flmd.schemes import Scheme
 from flmd.schemes.mapping import SchemeMapping
 from flmd.store.face_store import FaceStore
@@ -143,7 +144,11 @@ class AnnotatedFaces:
         return self.format.boxes
 
     def __iter__(self) -> Iterator[Face | Skipped]:
-        return self.changes.each(self.format.read(self.tree, self.read_as, self.detection.files))
+        return self.changes.each(self._read())
+
+    def _read(self) -> Iterator[Face | Skipped]:
+        with blamed(self.format, "it reads"):
+            yield from self.format.read(self.tree, self.read_as, self.detection.files)
 
     def made_from(self, params: Mapping[str, Any], stage: str) -> dict[str, Any]:
         """Names the digest of the source's one file, or of all its annotation files."""

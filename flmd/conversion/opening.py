@@ -13,6 +13,7 @@ from flmd.conversion.face_source import AnnotatedFaces, FaceChanges, StoredFaces
 from flmd.core.atomic import Scratch, default_folder
 from flmd.errors import InputError, ParamsError
 from flmd.formats import Certainty, Detection, Format
+from flmd.formats.choosing import accepts, blamed, detection_of, refusal
 from flmd.schemes import Scheme, get_scheme
 from flmd.schemes.mapping import SchemeMapping, mapping
 from flmd.store.face_store import FaceStore
@@ -69,18 +70,20 @@ def open_faces(
             yield StoredFaces(str(source), store, FaceChanges(change, 0.0, pattern), held)
             return
         tree, only = stack.enter_context(_annotations(source, scratch, limits))
-        fmt, detection = choose(tree, from_, only)
+        fmt, detection = choose(tree, from_, only, str(source))
         passed_over = "" if only is not None else _passed_over(tree)
         if passed_over:
             detection = replace(detection, why=f"{detection.why}; passed over: {passed_over}")
         fmt = fmt.with_options(options or {})
-        read_as = get_scheme(fmt.scheme or fmt.scheme_in(tree, detection.files))
+        with blamed(fmt, "it tells the scheme"):
+            read_as = get_scheme(fmt.scheme or fmt.scheme_in(tree, detection.files))
         if scheme is not None and fmt.scheme is None and get_scheme(scheme).count == read_as.count:
             read_as = get_scheme(scheme)
         change = _mapping(read_as, scheme, partial)
         shift = 0.0 if base is None else fmt.base - base
         if held is None:
-            held = fmt.pictures(tree)
+            with blamed(fmt, "it looks for pictures"):
+                held = fmt.pictures(tree)
             if held is not tree:
                 stack.enter_context(held)
         changes = FaceChanges(change, shift, pattern)
@@ -111,14 +114,17 @@ def is_store(source: Path | str) -> bool:
     return True
 
 
-def choose(tree: FileTree, from_: str | None, only: str | None) -> tuple[Format, Detection]:
-    """The format of a tree, or of one annotation file in it, whatever else lies beside that."""
+def choose(tree: FileTree, from_: str | None, only: str | None, source: str) -> tuple[Format, Detection]:
+    """The format of a tree, or of one annotation file in it, whatever else lies beside that.
+
+    ``source`` is what the user named.
+    """
     if only is None:
         return formats.choose(tree, from_)
     if from_ is not None:
         fmt = formats.get(from_)
-        if not fmt.accepts(tree, only):
-            why = fmt.detect(tree).why
+        if not accepts(fmt, tree, only):
+            why = detection_of(fmt, tree.only([only])).why
             raise InputError(f"not {from_}: {why}", where=tree.where(only), expected=fmt.detected_by or None)
         return fmt, Detection((only,), "named on the command line")
     fitting = accepting(tree, only)
@@ -127,8 +133,8 @@ def choose(tree: FileTree, from_: str | None, only: str | None) -> tuple[Format,
     if fitting:
         listed = ", ".join(fitting)
         raise InputError(f"several formats fit: {listed}", where=tree.where(only), hint="choose with --from")
-    expected = "one of " + ", ".join(formats.names())
-    raise InputError("no known format fits", where=tree.where(only), expected=expected)
+    alone = tree.only([only])
+    raise refusal(alone, formats.detect(alone), tree.where(only), source)
 
 
 def accepting(tree: FileTree, only: str) -> dict[str, Certainty]:
@@ -146,8 +152,8 @@ def _accepting(tree: FileTree, only: str) -> dict[str, Certainty]:
     found: dict[str, Certainty] = {}
     for name in formats.names():
         fmt = formats.get(name)
-        if fmt.accepts(tree, only):
-            found[name] = fmt.detect(tree).certainty
+        if accepts(fmt, tree, only):
+            found[name] = detection_of(fmt, tree).certainty
     surest = max(found.values(), default=None)
     return {name: c for name, c in found.items() if c == surest}
 

@@ -16,6 +16,7 @@ from flmd.curation.write_target import placed
 from flmd.errors import InputError, ParamsError
 from flmd.face import Face, Skipped
 from flmd.formats import Format
+from flmd.formats.choosing import blamed
 from flmd.formats.layout import resolve
 from flmd.schemes import Scheme
 from flmd.tree import FileTree
@@ -102,6 +103,8 @@ def write_faces(
     InputError : ``strict``, and something was lost or skipped; a face that does not fit the scheme.
     ParamsError : a target that is there already, or ``images`` without pictures.
     """
+    if not fmt.writes:
+        raise ParamsError(f"format {fmt.name} is read only", expected="another format with --to")
     if images not in IMAGES:
         raise ParamsError(f"images is {images!r}", expected="one of " + ", ".join(IMAGES))
     if images != "none" and pictures is None:
@@ -115,7 +118,8 @@ def write_faces(
         root = work if not _is_file(work, fmt) else work.parent
         used = _Pictures(fmt, pictures, images, root)
         stream = tqdm(_sized(faces, fmt, pictures, done, used), desc="write", unit="face", disable=None)
-        written = fmt.write(stream, work, scheme, pictures)
+        with blamed(fmt, "it writes"):
+            written = fmt.write(stream, work, scheme, pictures)
         done.faces, done.lost = written.faces, written.lost
         used.bring(done)
         if report is not None:
@@ -221,6 +225,7 @@ def target_format(target: Path | str, to: str | None, known: dict[str, Format]) 
 
         return formats.get(to)
     name = str(target).lower()
+    known = {name: fmt for name, fmt in known.items() if fmt.writes}
     fitting = [n for n, fmt in known.items() if fmt.suffix and name.endswith(fmt.suffix)]
     if len(fitting) == 1:
         return known[fitting[0]]

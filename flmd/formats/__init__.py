@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 
 from flmd.errors import InputError, ParamsError, did_you_mean, one_line
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
+from flmd.formats.choosing import detection_of, refusal
 from flmd.tree import FileTree
 
 __all__ = [
@@ -110,7 +111,7 @@ def get(name: str) -> Format:
 
 def detect(tree: FileTree) -> dict[str, Detection]:
     """What each format says of a tree, by name."""
-    return {name: fmt.detect(tree) for name, fmt in _registry()[0].items()}
+    return {name: detection_of(fmt, tree) for name, fmt in _registry()[0].items()}
 
 
 def choose(tree: FileTree, name: str | None = None) -> tuple[Format, Detection]:
@@ -118,11 +119,11 @@ def choose(tree: FileTree, name: str | None = None) -> tuple[Format, Detection]:
 
     Raises
     ------
-    InputError : none fits (each format's unmet requirement is named), or several do (they are listed).
+    InputError : none fits (the nearest ones are named, with what they lack), or several do (all are).
     """
     if name is not None:
         fmt = get(name)
-        found = fmt.detect(tree)
+        found = detection_of(fmt, tree)
         if not found.fits:
             raise InputError(f"not {name}: {found.why}", where=tree.origin)
         return fmt, found
@@ -135,5 +136,4 @@ def choose(tree: FileTree, name: str | None = None) -> tuple[Format, Detection]:
         raise InputError(
             f"several formats fit: {', '.join(fitting)}", where=tree.origin, hint="choose one with --from"
         )
-    reasons = "; ".join(f"{n}: {found.why}" for n, found in found_by_name.items())
-    raise InputError(f"no known format fits ({reasons})", where=tree.origin)
+    raise refusal(tree, found_by_name, tree.origin, tree.origin)

@@ -159,11 +159,17 @@ class Format(ABC):
         file and line, after the good faces before it were yielded.
         """
 
-    @abstractmethod
     def write(
         self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
     ) -> WriteReport:
         """Write faces to a file or folder; atomic: whole, or what was there before.
 
-        ``pictures`` holds the pictures the faces name, for formats whose ``needs`` has "pixels".
+        ``pictures`` holds the pictures the faces name, for formats whose ``needs`` has "pixels". A format
+        without this method is read only.
         """
+        raise ParamsError(f"format {self.name} is read only", expected="another format with --to")
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes, or only reads."""
+        return type(self).write is not Format.write

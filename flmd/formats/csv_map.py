@@ -248,13 +248,18 @@ def maps_of(tree: FileTree) -> tuple[dict[str, str], dict[str, InputError]]:
     return tables, faults
 
 
+def own_map(table: str) -> str:
+    """The name of the map that is for a table alone, beside it: ``a.flmd.yaml`` for ``a.csv``."""
+    return posixpath.splitext(table)[0] + ENDING
+
+
 def _tables_of(tree: FileTree, name: str, table_map: CsvMap, *, only: bool) -> list[str]:
     folder, base = posixpath.split(name)
     inside = folder + "/" if folder else ""
     stem = base[: -len(ENDING)]
     globs = [table_map.files] if isinstance(table_map.files, str) else table_map.files
     beside, below = [], []
-    for table in tree.names:
+    for table in tree.names if globs is None else tree.all_names():
         if not table.startswith(inside) or table.lower().endswith(ENDING):
             continue
         rest = table[len(inside) :]

@@ -11,7 +11,7 @@ from typing import TextIO
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
-from flmd.formats.csv_map import CsvMap, maps_of, read_map
+from flmd.formats.csv_map import ENDING, CsvMap, maps_of, own_map, read_map
 from flmd.formats.csv_rows import RowReader
 from flmd.formats.mapped_csv_writer import write
 from flmd.schemes import Scheme
@@ -68,20 +68,31 @@ class MappedCsv(Format):
             tables, faults = maps_of(tree)
         except InputError as error:
             return Detection((), str(error))
-        if faults:
-            return Detection((), str(next(iter(faults.values()))))
+        wrong = "; ".join(map(str, faults.values()))
         if not tables:
-            return Detection((), _NO_MAP)
-        files = tuple(sorted(tables))
-        return Detection(files, f"tables with a map: {', '.join(map(shown, files[:20]))}")
+            return Detection((), wrong or _NO_MAP)
+        files = sorted(tables)
+        why = f"tables with a map: {', '.join(map(shown, files[:20]))}"
+        if not faults:
+            return Detection(tuple(files), why)
+        # A map that cannot be used is among the files: reading ends with what is wrong with it.
+        return Detection((*sorted(faults), *files), f"{why}; not usable: {wrong}")
+
+    def accepts(self, tree: FileTree, name: str) -> bool:
+        """Whether it is a map, or a table that has one, whatever other maps say."""
+        if name.lower().endswith(ENDING):
+            return True
+        tables, faults = maps_of(tree)
+        return name in tables or own_map(name) in faults
 
     def scheme_in(self, tree: FileTree, files: tuple[str, ...]) -> str:
         """What the map of the first table says."""
-        return read_map(tree, _map_of(tree, files[0])).scheme_name() if files else "ibug68"
+        maps = [name if name.lower().endswith(ENDING) else _map_of(tree, name) for name in files[:1]]
+        return read_map(tree, maps[0]).scheme_name() if maps else "ibug68"
 
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield the faces of every table in order; memory holds one row."""
-        for name in files:
+        for name in (table for file in files for table in _tables_in(tree, file)):
             map_name = _map_of(tree, name)
             table_map = read_map(tree, map_name)
             if table_map.count() != scheme.count:
@@ -107,7 +118,19 @@ def _map_of(tree: FileTree, table: str) -> str:
     tables, faults = maps_of(tree)
     if table in tables:
         return tables[table]
+    if (fault := faults.get(own_map(table))) is not None:
+        raise fault
     raise next(iter(faults.values()), InputError(_NO_MAP, where=tree.where(table)))
+
+
+def _tables_in(tree: FileTree, name: str) -> list[str]:
+    """The tables of a map; a table itself."""
+    if not name.lower().endswith(ENDING):
+        return [name]
+    tables, faults = maps_of(tree)
+    if name in faults:
+        raise faults[name]
+    return sorted(table for table, its_map in tables.items() if its_map == name)
 
 
 def _lines(text: TextIO, where: str) -> Iterator[str]:

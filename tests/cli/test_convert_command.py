@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flmd import formats
 from flmd.cli import flmd_data as command
 from flmd.conversion.opening import open_faces
 from flmd.face import Face
@@ -200,13 +201,29 @@ def test_every_file_is_closed_at_the_end(flmd_data, listed: Path, tmp_path: Path
 def test_detect_names_the_format_and_why_the_others_do_not_fit(flmd_data, listed: Path) -> None:  # type: ignore[no-untyped-def]
     done = flmd_data("detect", listed.parent)
     assert done.code == 0
-    first, *others = done.out.splitlines()
+    first, near, more = done.out.splitlines()
     assert first.split()[:4] == ["dlib-xml", "certain", "1", "file:"]
+    assert near.startswith("cvat")
+    assert "labels.xml" in near
+    assert more == f"{len(formats.names()) - 2} more do not fit; --all says why"
+    first, *others = flmd_data("detect", listed.parent, "--all").out.splitlines()
+    assert len(others) == len(formats.names()) - 1
     assert all(line.split()[1] == "no" and len(line.split()) > 3 for line in others)
     (listed.parent / "labels.xml").write_text("<x/>")
     done = flmd_data("detect", listed.parent)
     assert done.code == 1
     assert done.err.strip() == "no format fits"
+
+
+def test_a_refusal_fits_on_a_line_and_says_where_the_rest_is_told(
+    flmd_data, listed: Path, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    listed.write_text("<x/>")
+    for source in (listed, listed.parent):
+        (line,) = flmd_data("convert", source, tmp_path / "a.h5").err.strip().splitlines()
+        assert "no known format fits; nearest: dlib-xml: " in line
+        assert f"flmd-data detect --all {source} says it of all" in line
+        assert len(line) < 600 + 2 * len(str(source))
 
 
 def test_a_store_goes_to_an_address_and_comes_from_one(flmd_data, listed: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from flmd.conversion.opening import open_faces
 from flmd.errors import FlmdError, InputError
 from flmd.face import Face
 from flmd.formats.common.yaml_file import read_yaml
@@ -276,6 +277,47 @@ def test_detection_says_what_is_missing(tmp_path):
     (tmp_path / "only.flmd.yaml").write_text(MAP + "files: '*.csv'\n")
     with open_tree(tmp_path) as tree:
         assert "c.csv is the table of b/other.flmd.yaml as well" in CSV.detect(tree).why
+
+
+def wrong_map_elsewhere(folder: Path) -> Path:
+    """A table with its map; below it another table whose map has a misspelt key."""
+    (folder / "of").mkdir()
+    for name, table_map in (("pred", MAP), ("of/of", MAP + "bas: 1\n")):
+        (folder / f"{name}.csv").write_text(HEADER + "\nn.jpg,1,2,3,4\n")
+        (folder / f"{name}.flmd.yaml").write_text(table_map)
+    return folder
+
+
+def test_a_wrong_map_of_another_table_harms_its_own_alone(tmp_path):
+    folder = wrong_map_elsewhere(tmp_path)
+    for source in (folder / "pred.csv", folder / "pred.flmd.yaml", f"file://{folder}/pred.csv"):
+        with open_faces(source) as faces:
+            assert faces.kind == "csv"
+            assert [f.image for f in faces] == ["n.jpg"]
+    for source in (folder / "of/of.csv", folder / "of/of.flmd.yaml"):
+        with (
+            pytest.raises(InputError, match=r"of/of\.flmd\.yaml: unknown key 'bas'.*did you mean 'base'"),
+            open_faces(source) as faces,
+        ):
+            list(faces)
+
+
+def test_a_folder_with_a_wrong_map_is_a_csv_whose_map_is_named(tmp_path):
+    with (
+        pytest.raises(InputError, match=r"^\S+of/of\.flmd\.yaml: unknown key 'bas'"),
+        open_faces(wrong_map_elsewhere(tmp_path)) as faces,
+    ):
+        list(faces)
+
+
+def test_a_map_that_is_named_reads_the_tables_it_is_for(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for i in range(3):
+        (tmp_path / "deep" / f"{i}.csv").write_text(HEADER + f"\n{i}.jpg,1,2,3,4\n")
+    (tmp_path / "deep" / "2.csv").rename(tmp_path / "other.csv")
+    (tmp_path / "all.flmd.yaml").write_text(MAP + "files: deep/*.csv\n")
+    with open_faces(tmp_path / "all.flmd.yaml") as faces:
+        assert [f.image for f in faces] == ["deep/0.jpg", "deep/1.jpg"]
 
 
 def test_a_scheme_of_another_number_is_an_error(tmp_path):
