@@ -26,6 +26,7 @@ from flmd.conversion.settings import (
     SplitSettings,
     Workers,
 )
+from flmd.conversion.stored_crops import CroppedFaces
 from flmd.core import terminal
 from flmd.curation import write_annotations
 from flmd.curation.store_copy import copy_store
@@ -233,6 +234,8 @@ def _to_format(faces: FaceSource, wanted: _Wanted) -> None:
             f"{fmt.name} holds {fmt.scheme}, but the faces are {faces.scheme.name}",
             hint=f"add --scheme {fmt.scheme}",
         )
+    if isinstance(faces, StoredFaces) and "pixels" in fmt.needs and wanted.images is None:
+        faces = faces if faces.pictures is not None or not faces.store.has_crops else CroppedFaces.of(faces)
     with _resplit(faces, wanted) as stream:
         report = write_annotations.write_faces(
             stream,
@@ -245,6 +248,7 @@ def _to_format(faces: FaceSource, wanted: _Wanted) -> None:
             overwrite=wanted.overwrite,
             report=wanted.report,
             scratch=wanted.scratch,
+            cropped=isinstance(faces, CroppedFaces),
         )
     _tell(wanted.target, report)
 

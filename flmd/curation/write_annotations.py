@@ -83,6 +83,7 @@ def write_faces(
     overwrite: bool = False,
     report: Path | None = None,
     scratch: Path | None = None,
+    cropped: bool = False,
 ) -> ExportReport:
     """Write faces in an annotation format; what was there before stays until all of it is written.
 
@@ -97,6 +98,7 @@ def write_faces(
     overwrite : replace a target that is there.
     report : where the report goes, JSON, also when ``strict`` refuses.
     scratch : folder for what is sent to an address.
+    cropped : the pictures are crops of others, which counts as lost.
 
     Raises
     ------
@@ -121,6 +123,8 @@ def write_faces(
         with blamed(fmt, "it writes"):
             written = fmt.write(stream, work, scheme, pictures)
         done.faces, done.lost = written.faces, written.lost
+        if cropped and done.faces:
+            done.lost["picture outside the crop"] = done.faces
         used.bring(done)
         if report is not None:
             done.write(report)
