@@ -41,8 +41,11 @@ def tell_passed_over(faces: object) -> None:
         typer.echo(f"passed over: {passed_over}", err=True)
 
 
-def main_for(app: typer.Typer, name: str) -> Callable[[], None]:
-    """The console-script entry point of an app: one-line errors, the exit codes of ``flmd.errors.run``."""
+def main_for(app_for: Callable[[list[str]], typer.Typer], name: str) -> Callable[[], None]:
+    """The console-script entry point of an app: one-line errors, the exit codes of ``flmd.errors.run``.
+
+    ``app_for`` makes the app for the arguments of the command line.
+    """
 
     def main() -> None:
         arguments = [a for a in sys.argv[1:] if a != "--debug"]
@@ -50,7 +53,8 @@ def main_for(app: typer.Typer, name: str) -> Callable[[], None]:
 
         def call() -> None:
             try:
-                result = typer.main.get_command(app).main(arguments, prog_name=name, standalone_mode=False)
+                command = typer.main.get_command(app_for(arguments))
+                result = command.main(arguments, prog_name=name, standalone_mode=False)
             except Exception as error:
                 # A mistake on the command line. Typer's releases raise click's class or their own copy.
                 message = getattr(error, "format_message", None)

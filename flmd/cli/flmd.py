@@ -46,7 +46,7 @@ def _options(
     """Landmark models: train them, measure them."""
 
 
-main = main_for(app, "flmd")
+main = main_for(lambda arguments: app, "flmd")
 
 if __name__ == "__main__":  # torchrun -m flmd.cli.flmd train ...
     main()

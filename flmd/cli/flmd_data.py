@@ -2,27 +2,73 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+import os
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
-from flmd import formats
-from flmd.cli import format_tables
-from flmd.cli.audit import audit_command
 from flmd.cli.common import main_for, print_version
-from flmd.cli.convert import convert_command
-from flmd.cli.detect import detect_command
-from flmd.cli.preview import preview_command
-from flmd.cli.store_tools import diff_command, merge_command, split_command, stats_command
-from flmd.cli.validate import validate_command
-from flmd.core import terminal
-from flmd.store.face_store import FaceStore
 
-app = typer.Typer(help="Annotated faces: formats, conversion, inspection.", no_args_is_help=True)
+# Each command: where it is, and its line in `flmd-data --help`. Only the one that is called gets imported, so
+# that the help need not wait for HDF5, OpenCV and matplotlib.
+COMMANDS = {
+    "formats": (
+        "flmd.cli.format_tables:formats_command",
+        "List the annotation formats and what each can hold.",
+    ),
+    "convert": (
+        "flmd.cli.convert:convert_command",
+        "Convert any annotation format, or a store, to any other, or to a store.",
+    ),
+    "detect": (
+        "flmd.cli.detect:detect_command",
+        "Say which formats fit, how surely, and of each other one the requirement that is not met.",
+    ),
+    "validate": (
+        "flmd.cli.validate:validate_command",
+        "Check a store, or annotations and their pictures. Ends with 0: clean, 1: findings, 2: unreadable.",
+    ),
+    "stats": (
+        "flmd.cli.store_tools:stats_command",
+        "Say what a store holds: how many, how large, how posed, how visible, by data set and split.",
+    ),
+    "audit": (
+        "flmd.cli.audit:audit_command",
+        "Find leaks between splits, copied and mirrored pictures, and wrong labels in a store.",
+    ),
+    "diff": (
+        "flmd.cli.store_tools:diff_command",
+        "Say what changed from A to B. Ends with 0: the same, 1: different.",
+    ),
+    "merge": (
+        "flmd.cli.store_tools:merge_command",
+        "Join stores of one scheme and one kind of crop, in the order given.",
+    ),
+    "split": (
+        "flmd.cli.store_tools:split_command",
+        "Draw the splits of a store again; crops and all else are kept.",
+    ),
+    "preview": (
+        "flmd.cli.preview:preview_command",
+        "Draw a contact sheet of faces: boxes, points, the lines that join them; hidden points are hollow.",
+    ),
+    "inspect": ("flmd.cli.store_tools:inspect_command", "Say what a face store holds."),
+}
 
 
-@app.callback()
+def app_for(arguments: Sequence[str]) -> typer.Typer:
+    """The command line, with the command that the arguments name; of the others it knows the line of help."""
+    app = typer.Typer(help="Annotated faces: formats, conversion, inspection.", no_args_is_help=True)
+    app.callback()(_options)
+    called = next((argument for argument in arguments if not argument.startswith("-")), None)
+    completing = "_FLMD_DATA_COMPLETE" in os.environ  # a shell asks for the options of any command
+    for name, (where, line) in COMMANDS.items():
+        app.command(name)(_load(where) if completing or name == called else _listed(line))
+    return app
+
+
 def _options(
     version: Annotated[bool, typer.Option("--version", callback=print_version, is_eager=True)] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -30,55 +76,20 @@ def _options(
     """Annotated faces: formats, conversion, inspection."""
 
 
-@app.command("formats")
-def list_formats(
-    markdown: Annotated[bool, typer.Option(help="As the table of docs/formats.md.")] = False,
-) -> None:
-    """List the annotation formats and what each can hold.
-
-    Example: flmd-data formats
-    """
-    if markdown:
-        typer.echo(format_tables.markdown(), nl=False)
-        return
-    terminal.show(format_tables.table())
-    for name, reason in formats.broken().items():
-        terminal.say(f"plugin {name} does not load: {reason}", err=True)
+def _load(where: str) -> Callable[..., Any]:
+    module, _, name = where.partition(":")
+    command: Callable[..., Any] = getattr(import_module(module), name)
+    return command
 
 
-app.command("convert")(convert_command)
-app.command("detect")(detect_command)
-app.command("validate")(validate_command)
-app.command("stats")(stats_command)
-app.command("audit")(audit_command)
-app.command("diff")(diff_command)
-app.command("merge")(merge_command)
-app.command("split")(split_command)
-app.command("preview")(preview_command)
+def _listed(line: str) -> Callable[[], None]:
+    """Stands for a command that is not called."""
+
+    def command() -> None:
+        raise AssertionError(line)
+
+    command.__doc__ = line
+    return command
 
 
-@app.command()
-def inspect(store: Annotated[Path, typer.Argument(metavar="STORE")]) -> None:
-    """Say what a face store holds.
-
-    Example: flmd-data inspect data/faces.h5
-    """
-    from collections import Counter
-
-    with FaceStore(store) as faces:
-        terminal.say(f"{store}: {len(faces)} faces, scheme {faces.scheme.name} ({faces.scheme.count} points)")
-        if faces.has_crops:
-            crop = faces.crop_spec
-            terminal.say(f"crops: {crop.size} px, {crop.color}, {crop.margin:g} times the box")
-        counted = zip(faces.texts("dataset"), faces.texts("split"), faces.texts("subset"), strict=True)
-        for (dataset, split, subset), count in sorted(Counter(counted).items()):
-            terminal.say(f"  {dataset or '-'}  {split or '-'}  {subset or '-'}  {count}")
-        terminal.say(
-            "boxes: " + ", ".join(f"{k} {v}" for k, v in sorted(Counter(faces.texts("box_source")).items()))
-        )
-        terminal.say(f"subjects: {len(set(faces.texts('subject')))}")
-        for key, value in faces.made_from.items():
-            terminal.say(f"made from {key}: {value}")
-
-
-main = main_for(app, "flmd-data")
+main = main_for(app_for, "flmd-data")

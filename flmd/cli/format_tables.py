@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from flmd import formats
+from flmd.core import terminal
 from flmd.core.terminal import TextTable
 from flmd.formats import Format
 
@@ -40,6 +45,21 @@ _OPTIONS = (
     "| format | option | usual | others |",
     "| --- | --- | --- | --- |",
 )
+
+
+def formats_command(
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As the table of docs/formats.md.")] = False,
+) -> None:
+    """List the annotation formats and what each can hold.
+
+    Example: flmd-data formats
+    """
+    if as_markdown:
+        typer.echo(markdown(), nl=False)
+        return
+    terminal.show(table())
+    for name, reason in formats.broken().items():
+        terminal.say(f"plugin {name} does not load: {reason}", err=True)
 
 
 def rows(plugins: bool = True) -> list[tuple[str, ...]]:

@@ -1,7 +1,8 @@
-"""`flmd-data stats`, `diff`, `merge` and `split`: looking at stores, and making stores from stores."""
+"""`flmd-data stats`, `inspect`, `diff`, `merge` and `split`: what stores hold, and stores from stores."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -35,6 +36,26 @@ def stats_command(path: Store, as_json: AsJson = False) -> None:
         terminal.say_json(stats)
     else:
         terminal.show(*tables(stats))
+
+
+def inspect_command(path: Annotated[Path, typer.Argument(metavar="STORE")]) -> None:
+    """Say what a face store holds.
+
+    Example: flmd-data inspect data/faces.h5
+    """
+    with FaceStore(path) as faces:
+        terminal.say(f"{path}: {len(faces)} faces, scheme {faces.scheme.name} ({faces.scheme.count} points)")
+        if faces.has_crops:
+            crop = faces.crop_spec
+            terminal.say(f"crops: {crop.size} px, {crop.color}, {crop.margin:g} times the box")
+        counted = zip(faces.texts("dataset"), faces.texts("split"), faces.texts("subset"), strict=True)
+        for (dataset, split, subset), count in sorted(Counter(counted).items()):
+            terminal.say(f"  {dataset or '-'}  {split or '-'}  {subset or '-'}  {count}")
+        boxes = sorted(Counter(faces.texts("box_source")).items())
+        terminal.say("boxes: " + ", ".join(f"{source} {count}" for source, count in boxes))
+        terminal.say(f"subjects: {len(set(faces.texts('subject')))}")
+        for key, value in faces.made_from.items():
+            terminal.say(f"made from {key}: {value}")
 
 
 def diff_command(
