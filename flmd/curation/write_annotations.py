@@ -107,14 +107,7 @@ def write_faces(
     """
     if not fmt.writes:
         raise ParamsError(f"format {fmt.name} is read only", expected="another format with --to")
-    if images not in IMAGES:
-        raise ParamsError(f"images is {images!r}", expected="one of " + ", ".join(IMAGES))
-    if images != "none" and pictures is None:
-        raise ParamsError(
-            f"--images {images}, but the source holds no pictures as files",
-            expected="annotations with their pictures",
-            hint="name the folder or archive of the pictures with --pictures",
-        )
+    _check_images(images, pictures)
     done = ExportReport(fmt.name)
     with placed(target, overwrite, scratch) as work:
         root = work if not _is_file(work, fmt) else work.parent
@@ -133,6 +126,17 @@ def write_faces(
         if not done.faces:
             raise InputError("no face could be written", where=str(target), hint=_summary(done))
     return done
+
+
+def _check_images(images: str, pictures: FileTree | None) -> None:
+    if images not in IMAGES:
+        raise ParamsError(f"images is {images!r}", expected="one of " + ", ".join(IMAGES))
+    if images != "none" and pictures is None:
+        raise ParamsError(
+            f"--images {images}, but the source holds no pictures as files",
+            expected="annotations with their pictures",
+            hint="name the folder or archive of the pictures with --pictures",
+        )
 
 
 def _summary(report: ExportReport) -> str:
