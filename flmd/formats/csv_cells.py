@@ -62,26 +62,40 @@ class Header:
         return f"column {self._names[index][:60]!r}" if named else f"column {index}"
 
 
+class Values:
+    """Some values of cells; a number among them counts however it is written: 1, 1.0, 1e0."""
+
+    def __init__(self, values: Iterable[Text]) -> None:
+        self._words = {str(value).strip() for value in values}
+        self.numbers = {n for n in map(number_in, self._words) if n is not None}
+
+    def __contains__(self, text: str) -> bool:
+        return text.strip() in self._words or number_in(text) in self.numbers
+
+    def has_word(self, text: str) -> bool:
+        """Whether a text is one of those values that are no numbers."""
+        return number_in(text) is None and text.strip() in self._words
+
+
 class Cells:
     """What the cells of a row hold: a number, or nothing.
 
     Parameters
     ----------
-    missing : what a cell says that holds nothing; a number among them counts however it is written.
+    missing : what a cell says that holds nothing.
     """
 
     def __init__(self, header: Header, missing: Iterable[Text]) -> None:
         self.header = header
-        self._missing = {str(text).strip() for text in missing}
-        self._missing_numbers = {n for n in map(number_in, self._missing) if n is not None}
+        self._missing = Values(missing)
 
     def says_missing(self, text: str) -> bool:
-        """Whether a text is one of those that stand for nothing, letter by letter."""
-        return text.strip() in self._missing
+        """Whether a cell of anything is blank, or says in a word that it holds nothing."""
+        return not text.strip() or self._missing.has_word(text)
 
     def is_missing(self, text: str) -> bool:
-        """Whether a number's cell holds nothing."""
-        return self.says_missing(text) or number_in(text) in self._missing_numbers
+        """Whether a cell of a coordinate, a box or a visibility holds nothing, by a word or a number."""
+        return text in self._missing
 
     def all_missing(self, row: Row, columns: Iterable[int]) -> bool:
         """Whether none of some cells holds anything."""
@@ -110,7 +124,7 @@ class Cells:
             return None
         if not (np.abs(values) <= LARGEST).all() or "_" in "".join(cells):
             return None
-        if self._missing_numbers and np.isin(values, list(self._missing_numbers)).any():
+        if self._missing.numbers and np.isin(values, list(self._missing.numbers)).any():
             return None
         return values
 

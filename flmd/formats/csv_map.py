@@ -20,8 +20,15 @@ ENDING = ".flmd.yaml"
 MOST_MAPS = 100
 _TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat")
 
+_PLACE = re.compile(r"\{i(?::0([1-9]))?\}")
+
 Column = int | str
 Text = int | float | bool | str
+
+
+def numbered(pattern: str, number: int) -> str:
+    """The column that a pattern names: ``x_{i}`` is x_7 for 7, ``x_{i:02}`` is x_07."""
+    return _PLACE.sub(lambda found: f"{number:0{found[1] or 1}}", pattern)
 
 
 class _Section(BaseModel):
@@ -76,8 +83,8 @@ class PointsMap(_Section):
         if self.columns is not None and not (self.columns and all(len(pair) == 2 for pair in self.columns)):
             raise ValueError("every entry of the list is [x, y]")
         if ways[1]:
-            if not (self.x and self.y and "{i}" in self.x and "{i}" in self.y):
-                raise ValueError('both x and y are patterns with {i} in them, such as "x_{i}"')
+            if not (self.x and self.y and _PLACE.search(self.x) and _PLACE.search(self.y)):
+                raise ValueError('both x and y are patterns with {i} in them, such as "x_{i}" or "x{i:02}"')
             if isinstance(self.start, str):
                 raise ValueError("start is the first {i}, a whole number")
         return self
@@ -89,7 +96,7 @@ class PointsMap(_Section):
         if self.x is None or self.y is None:
             return None
         numbers = range(int(self.start), int(self.start) + count)
-        return [(self.x.replace("{i}", str(i)), self.y.replace("{i}", str(i))) for i in numbers]
+        return [(numbered(self.x, i), numbered(self.y, i)) for i in numbers]
 
 
 class VisibilityMap(_Section):
@@ -102,15 +109,15 @@ class VisibilityMap(_Section):
     @field_validator("columns")
     @classmethod
     def _pattern(cls, value: str | list[Column]) -> str | list[Column]:
-        if isinstance(value, str) and "{i}" not in value:
-            raise ValueError('a pattern with {i} in it, such as "v_{i}", or a list of columns')
+        if isinstance(value, str) and not _PLACE.search(value):
+            raise ValueError('a pattern with {i} in it, such as "v_{i}" or "v{i:02}", or a list of columns')
         return value
 
     def of(self, count: int) -> list[Column]:
         """The columns of ``count`` points."""
         if isinstance(self.columns, list):
             return self.columns
-        return [self.columns.replace("{i}", str(i)) for i in range(self.start, self.start + count)]
+        return [numbered(self.columns, i) for i in range(self.start, self.start + count)]
 
 
 class BoxMap(_Section):
@@ -170,6 +177,7 @@ class CsvMap(_Section):
     base: float = Field(default=0, description="0, 1, or 0.5 where the picture's corner is (0, 0)")
     units: Literal["pixels", "normalised"] = "pixels"
     missing: list[Text] = Field(default=[""])
+    where: dict[Column, Text | list[Text]] = Field(default_factory=dict)
     image: ImageMap
     points: PointsMap
     visibility: VisibilityMap | None = None

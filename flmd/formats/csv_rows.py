@@ -8,7 +8,7 @@ import re
 
 from flmd.face import Attribute, Face, SkipFace, Skipped
 from flmd.formats.common.picture_sizes import PictureSizes
-from flmd.formats.csv_cells import Cells, Header, Row
+from flmd.formats.csv_cells import Cells, Header, Row, Values
 from flmd.formats.csv_map import CsvMap
 from flmd.formats.csv_points import Boxes, Points
 from flmd.formats.layout import SPLIT_WORDS, number_in, photo_of, resolve, split_of_path
@@ -43,6 +43,14 @@ class RowReader:
         self._attributes = _Attributes(cells, table_map)
         self._size = found.find_all(table_map.size or ())
         self._normalised, self._sizes = table_map.units == "normalised", PictureSizes(tree)
+        self._where = [
+            (found.find(column), Values(values if isinstance(values, list) else [values]))
+            for column, values in table_map.where.items()
+        ]
+
+    def is_wanted(self, row: Row) -> bool:
+        """Whether a row's cells are as the map's ``where`` says; True for a row without those cells."""
+        return all(index >= len(row) or row[index] in values for index, values in self._where)
 
     def face(self, row: Row, where: str) -> Face | Skipped:
         """The face of a row, or why it is none."""
@@ -176,7 +184,7 @@ class _Attributes:
         found: dict[str, Attribute] = {}
         for name, index in self._columns.items():
             text = row[index]
-            if text == "" or self._cells.says_missing(text):
+            if self._cells.says_missing(text):
                 continue
             number = number_in(text)
             found[name] = text if number is None else int(text) if _WHOLE.fullmatch(text.strip()) else number

@@ -156,7 +156,7 @@ def _read(
                 if table_map.header:
                     line = rows.line_num + 1
                     continue
-            if row:
+            if row and reader.is_wanted(row):
                 yield reader.face(row, f"{where}:{line}")
             line = rows.line_num + 1
     except csv.Error as error:

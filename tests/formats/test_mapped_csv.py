@@ -20,6 +20,7 @@ from flmd.conversion.opening import open_faces
 from flmd.errors import FlmdError, InputError
 from flmd.face import Face
 from flmd.formats.common.yaml_file import read_yaml
+from flmd.formats.csv_map import numbered
 from flmd.formats.dlib_xml import DlibXml
 from flmd.formats.mapped_csv import MappedCsv
 from flmd.schemes import IBUG68, get_scheme
@@ -277,6 +278,54 @@ def test_detection_says_what_is_missing(tmp_path):
     (tmp_path / "only.flmd.yaml").write_text(MAP + "files: '*.csv'\n")
     with open_tree(tmp_path) as tree:
         assert "c.csv is the table of b/other.flmd.yaml as well" in CSV.detect(tree).why
+
+
+def test_a_number_that_means_a_missing_point_is_still_an_attribute(tmp_path):
+    table = "name,x0,y0,x1,y1,success,pose,note\nn.jpg,0,0,3,4,0,0.0,NA\nm.jpg,1,2,3,4,1,NA,\n"
+    table_map = MAP + "missing: ['', 0, NA]\nattributes: [success, pose, note]\n"
+    one, two = read(tmp_path, table, table_map)
+    assert one.visibility.tolist() == [0, 2]
+    assert one.attributes == {"success": 0, "pose": 0.0}
+    assert two.attributes == {"success": 1}
+
+
+@pytest.mark.parametrize(
+    ("where", "wanted"),
+    [
+        ("{ok: 1}", "ac"),
+        ("{ok: [0, 1]}", "abc"),
+        ("{ok: '1.0'}", "ac"),
+        ("{ok: true}", "d"),
+        ("{ok: [1, 'True'], split: x}", "ad"),
+        ("{5: 1}", "ac"),
+        ("{}", "abcd"),
+    ],
+)
+def test_rows_are_chosen_by_what_their_cells_say(tmp_path, where, wanted):
+    rows = [("a", "1", "x"), ("b", "0", "x"), ("c", " 1.0", "y"), ("d", "True", "x")]
+    table = "name,x0,y0,x1,y1,ok,split\n" + "".join(f"{n}.jpg,1,2,3,4,{ok},{s}\n" for n, ok, s in rows)
+    found = read(tmp_path, table + "e.jpg,1\n", MAP + f"where: {where}\n")
+    assert "".join(f.image[0] for f in found[:-1]) == wanted
+    assert found[-1].reason == "short_row"
+
+
+def test_a_column_to_choose_by_that_is_not_there_is_named(tmp_path):
+    text = error_of(tmp_path, HEADER + "\nn.jpg,1,2,3,4\n", MAP + "where: {x3: 1}\n")
+    assert "column 'x3' is missing from the header; it is named in" in text
+
+
+def test_numbers_in_column_names_may_have_leading_zeros(tmp_path):
+    table = "name,x08,y08,v08,x09,y09,v09,x10,y10,v10\nn.jpg,1,2,2,3,4,1,5,6,0\n"
+    table_map = (
+        "image: name\npoints: {x: 'x{i:02}', y: 'y{i:02}', start: 8, count: 3}\n"
+        "visibility: {columns: 'v{i:02}', start: 8}\n"
+    )
+    (found,) = read(tmp_path, table, table_map, get_scheme("points3"))
+    assert found.visibility.tolist() == [2, 1, 0]
+    assert found.landmarks[:2].tolist() == [[1, 2], [3, 4]]
+    assert numbered("p{i}_x{i:03}", 7) == "p7_x007"
+    text = error_of(tmp_path, table, table_map.replace("x{i:02}", "x{i:2}"))
+    assert 'such as "x_{i}" or "x{i:02}"' in text
 
 
 def wrong_map_elsewhere(folder: Path) -> Path:
