@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flmd.core import terminal
-from flmd.errors import InputError
+from flmd.errors import InputError, ParamsError
 
 app = typer.Typer(help="DVC remotes: check what lies in them.", no_args_is_help=True)
 
@@ -29,15 +29,20 @@ def check(
     remove: Annotated[
         bool, typer.Option("--remove", help="Remove wrong and left-over files, for `dvc push` to mend.")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Send what is missing or wrong from this machine's cache.")
+    ] = False,
 ) -> None:
     """Hash every file in a remote again, and name the wrong, the missing and the left-over ones.
 
-    Exit code 0 when all is right, 1 otherwise. Use --all --remove only while nobody pushes.
+    Exit code 0 when all is right, or was repaired; 1 otherwise. Use --all --remove only while nobody pushes.
 
     Example: flmd remote check team
     """
     from flmd.experiments import dvc_remote, git
 
+    if repair and remove:
+        raise ParamsError("--repair and --remove", expected="one of them", hint="--repair needs no --remove")
     root = git.project_root(Path.cwd())
     if root is None:
         raise InputError("not in a DVC project", where=str(Path.cwd()), hint="run it where dvc.yaml lies")
@@ -54,6 +59,11 @@ def check(
         f"{remote.name} ({remote.address}): {remote.count} objects, {remote.size / 2**20:.1f} MiB hashed, "
         f"{len(faults)} faults"
     )
+    if faults and repair:
+        sent, faults = remote.repair(faults)
+        terminal.say(f"{sent} files sent and hashed there again")
+        for fault in faults:
+            terminal.say(f"not repaired, this machine's cache does not have it: {fault}", err=True)
     if faults and remove:
         removed = remote.remove(faults)
         terminal.say(f"{removed} files removed; `dvc push` from a clone that has them brings them anew")

@@ -1,19 +1,18 @@
-"""What lies in a DVC remote: every object hashed again, wrong and missing ones named, wrong ones removed.
+"""What lies in a DVC remote: every object hashed again, wrong and missing ones named, sent anew or removed.
 
 A remote keeps each file under its own digest, so that the bytes can be judged by their name. DVC itself looks
-at names only when it pushes: a file that a torn transfer or a bad disk left there counts as pushed. It looks
-at the bytes it pulls only when the remote's ``verify`` is set.
+at names only when it pushes: a file that a torn transfer or a bad disk left there counts as pushed, and a
+folder's listing counts for all the files it lists. It looks at the bytes it pulls only when the remote's
+``verify`` is set.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from flmd.errors import ParamsError, SourceError, one_line
+from flmd.errors import ParamsError, one_line
+from flmd.experiments.remote_objects import RemoteObjects
 
-BLOCK = 1 << 20
-DIGEST = re.compile(r"[0-9a-f]{32}(\.dir)?")
 WRONG, MISSING, LEFTOVER = "wrong bytes", "missing", "leftover of a broken transfer"
 
 
@@ -65,6 +63,7 @@ class Remote:
     Attributes
     ----------
     verifies : whether `dvc pull` checks what comes from it.
+    address : without credentials, fit for messages.
     count, size : objects and bytes that were hashed.
     """
 
@@ -72,40 +71,69 @@ class Remote:
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
 
-        self.count = self.size = 0
+        self.count, self.size, self.name = 0, 0, name or ""
         try:
             self._repo = Repo(str(root))
             self.name = name or self._repo.config["core"].get("remote") or ""
-            self._odb = self._repo.cloud.get_remote_odb(self.name or None, "flmd remote check")
+            odb = self._repo.cloud.get_remote_odb(self.name or None, "flmd remote check")
+            self._objects = RemoteObjects(odb)
         except DvcException as error:
             hint = "see dvc remote list, dvc remote add, docs/remotes.md"
             raise ParamsError(one_line(error).rstrip("."), where=str(root), hint=hint) from None
-        self.verifies = bool(self._odb.verify)
-        self.address = str(self._odb.fs.unstrip_protocol(self._odb.path))
-        self._listed_in: dict[str, set[str]] = defaultdict(set)
+        except Exception as error:  # `remote://` in a circle, no host, a package that is missing
+            why = "in a circle" if isinstance(error, RecursionError) else f"nowhere ({one_line(error)})"
+            what = f"the address of remote {self.name!r} leads {why}"
+            hint = f"`dvc remote modify {self.name} url ...` gives it another; see docs/remotes.md"
+            raise ParamsError(what, where=str(root), hint=hint) from None
+        self.verifies = bool(odb.verify)
+        self.address = self._objects.address
+        self._listed_in: dict[str, set[str]] = defaultdict(set)  # digest -> listings that name it
+        self._listings: set[str] = set()  # those that were read
         self._leftovers: dict[str, str] = {}  # address -> path for the server
         self._counting = threading.Lock()
 
     def check(self, *, everything: bool = False) -> list[Fault]:
         """Hash what the commit at hand needs, or everything in the remote; what is wrong, in order of names.
 
-        SourceError when the remote does not answer or refuses the credentials.
+        SourceError, at once, when the remote does not answer or refuses the credentials.
         """
         self.count = self.size = 0
-        with self._answering():
-            self._odb.fs.exists(self._odb.path)
+        self._objects.reach()
         tracked = self._tracked()
         faults: list[Fault] = []
         listings = [digest for digest in tracked if digest.endswith(".dir")]
-        with tqdm(desc="hash", total=0, unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar:
-            # Listings of folders first: they name more files.
+        with _bar() as bar:
+            # Listings of folders first: they name more files. One that the remote lacks may be at hand here.
             faults += self._hash_all(listings, tracked, bar)
+            for listing in set(listings) - self._listings:
+                if (path := self._cached(listing)) is not None:
+                    self._read_listing(listing, path.read_bytes(), tracked)
             files = [digest for digest in tracked if not digest.endswith(".dir")]
             if everything:
-                files += [digest for digest in self._found() if digest not in tracked]
+                digests, self._leftovers = self._objects.found()
+                files += [digest for digest in digests if digest not in tracked]
                 faults += [Fault(LEFTOVER, address) for address in self._leftovers]
             faults += self._hash_all(files, tracked, bar)
         return sorted(faults, key=lambda fault: (fault.what, fault.path, fault.address))
+
+    def repair(self, faults: list[Fault]) -> tuple[int, list[Fault]]:
+        """Send what is missing or wrong from this machine's cache; how many files, and the faults that stay.
+
+        A folder's listing is sent last, and only when all its files are there: DVC takes it for their proof.
+        What the cache lacks, or has wrong itself, stays as it is in the remote. DVC's own list of what it has
+        to push is dropped, since a push that was killed may have left half of it.
+
+        Raises
+        ------
+        SourceError : the remote does not take a file; what was sent before stays.
+        """
+        self._repo.drop_data_index()
+        wanted = {fault.digest: fault for fault in faults if fault.what != LEFTOVER}
+        here = [digest for digest in wanted if self._cached(digest) is not None]
+        there = self._send([digest for digest in here if not digest.endswith(".dir")], wanted)
+        incomplete = {listing for digest in wanted.keys() - there for listing in self._listed_in[digest]}
+        there |= self._send([d for d in here if d.endswith(".dir") and d not in incomplete], wanted)
+        return len(there), [fault for fault in faults if fault.digest not in there]
 
     def remove(self, faults: list[Fault]) -> int:
         """Remove wrong and left-over files, so that the next `dvc push` brings them anew; how many.
@@ -114,14 +142,13 @@ class Remote:
         a sign that all its files are there.
         """
         paths = {self._leftovers[fault.address] for fault in faults if fault.what == LEFTOVER}
+        digests = {fault.digest for fault in faults if fault.what == WRONG}
         for fault in faults:
             if fault.digest:
-                listings = {d for d in self._listed_in[fault.digest] if self._exists(d)}
-                gone = {fault.digest} if fault.what == WRONG else set()
-                paths |= {self._odb.oid_to_path(digest) for digest in gone | listings}
+                digests |= {d for d in self._listed_in[fault.digest] if self._objects.exists(d)}
+        paths |= {self._objects.path_of(digest) for digest in digests}
         for path in sorted(paths):
-            with self._answering(), contextlib.suppress(FileNotFoundError):
-                self._odb.fs.remove(path)
+            self._objects.remove(path)
         return len(paths)
 
     def _tracked(self) -> dict[str, str]:
@@ -133,23 +160,6 @@ class Remote:
                 found.setdefault(str(out.hash_info.value), path)
         return found
 
-    def _found(self) -> list[str]:
-        """Digests of all objects in the remote; notes its left-over temporary files."""
-        try:
-            with self._answering():
-                paths = sorted(self._odb.fs.find(self._odb.path))
-        except NotImplementedError:
-            hint = "leave --all out: what this commit needs can be checked"
-            raise ParamsError("a server without listings", where=self.address, hint=hint) from None
-        digests = []
-        for path in paths:
-            name = "".join(self._odb.fs.parts(path)[-2:])
-            if DIGEST.fullmatch(name):
-                digests.append(name)
-            elif name.endswith(".tmp"):
-                self._leftovers[str(self._odb.fs.unstrip_protocol(path))] = path
-        return digests
-
     def _hash_all(self, digests: list[str], tracked: dict[str, str], bar: tqdm[Any]) -> list[Fault]:
         # The servers have latency, and hashing releases the GIL.
         with ThreadPoolExecutor(4) as pool:
@@ -157,48 +167,50 @@ class Remote:
         return [fault for fault in faults if fault]
 
     def _hash(self, digest: str, tracked: dict[str, str], bar: tqdm[Any]) -> Fault | None:
-        path = self._odb.oid_to_path(digest)
-        address = str(self._odb.fs.unstrip_protocol(path))
-        hashed, listing = hashlib.md5(usedforsecurity=False), bytearray()
-        size = 0
+        address, path = self._objects.address_of(digest), tracked.get(digest, "")
         try:
-            with self._answering(), self._odb.fs.open(path, "rb") as file:
-                while block := file.read(BLOCK):
-                    hashed.update(block)
-                    size += len(block)
-                    if digest.endswith(".dir"):
-                        listing += block
-                    bar.update(len(block))
+            found = self._objects.hash(digest, bar.update)
         except FileNotFoundError:
-            return Fault(MISSING, address, digest, path=tracked.get(digest, ""))
+            return Fault(MISSING, address, digest, path=path)
         with self._counting:
             self.count += 1
-            self.size += size
-        if hashed.hexdigest() != digest.removesuffix(".dir"):
-            return Fault(WRONG, address, digest, hashed.hexdigest(), tracked.get(digest, ""))
+            self.size += found.size
+        if found.md5 != digest.removesuffix(".dir"):
+            return Fault(WRONG, address, digest, found.md5, path)
         if digest.endswith(".dir"):
-            self._read_listing(digest, bytes(listing), tracked)
+            self._read_listing(digest, found.listing, tracked)
         return None
 
     def _read_listing(self, digest: str, listing: bytes, tracked: dict[str, str]) -> None:
         entries: list[Mapping[str, str]] = json.loads(listing)  # its digest was right: DVC wrote it
         with self._counting:
+            self._listings.add(digest)
             for entry in entries:
                 self._listed_in[entry["md5"]].add(digest)
                 if digest in tracked:
                     tracked.setdefault(entry["md5"], f"{tracked[digest]}/{entry['relpath']}")
 
-    def _exists(self, digest: str) -> bool:
-        with self._answering():
-            return bool(self._odb.fs.exists(self._odb.oid_to_path(digest)))
-
-    @contextlib.contextmanager
-    def _answering(self) -> Iterator[None]:
-        """Any failure of the remote as one line; FileNotFoundError and NotImplementedError go through."""
+    def _cached(self, digest: str) -> Path | None:
+        """The file of this machine's cache, when it is there and has the bytes that its name says."""
+        path = Path(self._repo.cache.local.oid_to_path(digest))
         try:
-            yield
-        except (FileNotFoundError, NotImplementedError):
-            raise
-        except Exception as error:  # each kind of server has exceptions of its own
-            hint = "is it up, and are the credentials right? see docs/remotes.md"
-            raise SourceError(one_line(error), where=self.address, hint=hint) from error
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        except FileNotFoundError:
+            return None
+        return path if found == digest.removesuffix(".dir") else None
+
+    def _send(self, digests: list[str], faults: Mapping[str, Fault]) -> set[str]:
+        """Copy from the cache to the remote, and hash there again; the digests that are right now."""
+        for digest in digests:
+            if faults[digest].what == WRONG:
+                self._objects.remove(self._objects.path_of(digest))
+        if digests:
+            self._objects.add(digests, self._repo.cache.local)
+        with _bar() as bar:
+            still = {fault.digest for fault in self._hash_all(digests, {}, bar)}
+        return set(digests) - still
+
+
+def _bar() -> tqdm[Any]:
+    return tqdm(desc="hash", total=0, unit="B", unit_scale=True, unit_divisor=1024, disable=None)
