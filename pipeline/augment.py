@@ -7,13 +7,14 @@ from pathlib import Path
 
 from flmd import errors
 from flmd.augmentation import build
-from flmd.core import params, provenance
+from flmd.core import params, processor, provenance
 from flmd.parallel import dask_cluster
 from flmd.store.face_store import FaceStore
 
 
 def main() -> None:
     """Write data/arrays.h5."""
+    processor.restart_pinned("portable")
     settings = params.load()
     source = Path("data/faces.h5")
     used = {"augment": settings.augment, "seed": settings.seed}

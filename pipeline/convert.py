@@ -9,13 +9,14 @@ from flmd import errors
 from flmd.conversion.converter import convert
 from flmd.conversion.opening import open_faces
 from flmd.conversion.settings import CropSettings, Reporting, SplitSettings, Workers
-from flmd.core import params, provenance
+from flmd.core import params, processor, provenance
 from flmd.parallel import dask_cluster
 from flmd.tree import Limits
 
 
 def main(name: str) -> None:
     """Write data/stores/<name>.h5 and reports/data/<name>.json."""
+    processor.restart_pinned("portable")
     settings = params.load()
     dataset, how = settings.datasets[name], settings.convert
     raw, target = Path("data/raw") / name, Path("data/stores") / f"{name}.h5"

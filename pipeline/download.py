@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from flmd import errors
-from flmd.core import params
+from flmd.core import params, processor
 from flmd.sources.datasets.rules import rules_for
 from flmd.sources.fetch.download import fetch
 from flmd.tree import Limits
@@ -14,6 +14,7 @@ from flmd.tree import Limits
 
 def main(name: str) -> None:
     """Put the archive of data set ``name`` at data/raw/<name>."""
+    processor.restart_pinned("portable")
     settings = params.load()
     dataset = settings.datasets[name]
     target = Path("data/raw") / name

@@ -1,4 +1,4 @@
-"""Which instructions do the arithmetic: pinned, so that training ends with the same bytes everywhere.
+"""Which instructions do the arithmetic: pinned, so that every stage ends with the same bytes everywhere.
 
 The libraries underneath choose their kernels when they are loaded, by what the processor has: AVX-512 adds up
 a sum in another order than AVX2, and the last digits differ. ``portable`` pins them all to AVX2, which every
@@ -10,6 +10,8 @@ Every pinned library, and why the pin makes it exact on all of them:
 ========== ============================ ==================================================================
 numpy      NPY_DISABLE_CPU_FEATURES     loops above AVX2 are left out
 OpenBLAS   OPENBLAS_CORETYPE            Haswell's kernels, under numpy and scipy
+OpenCV     OPENCV_CPU_DISABLE           loops above AVX2 are left out, where there are any
+its IPP    OPENCV_IPP                   kernels of AVX2
 torch      ATEN_CPU_CAPABILITY          vectors of AVX2; fused optimisers, whose root is the processor's
 oneDNN     ONEDNN_MAX_CPU_ISA           convolutions of AVX2, whatever the processor's name
 MKL        MKL_CBWR                     COMPATIBLE: matrix products that look neither at maker nor model
@@ -31,12 +33,13 @@ CPUINFO = Path("/proc/cpuinfo")
 X86 = ("x86_64", "AMD64")
 # Both generations of numpy's names; it leaves aside the one it does not know.
 _NUMPY = "X86_V4 AVX512_ICL AVX512_SPR AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL"
-PINS: Mapping[str, str] = {
+_ALWAYS: Mapping[str, str] = {
     "NPY_DISABLE_CPU_FEATURES": _NUMPY,
     "OPENBLAS_CORETYPE": "Haswell",
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "MKL_CBWR": "COMPATIBLE",
+    "OPENCV_IPP": "avx2",
 }
 LOADED_ONCE = ("numpy", "torch")
 _BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
@@ -44,6 +47,13 @@ _TOLD = _BFLOAT16 | {
     *("sse4_2", "avx", "f16c", "fma", "avx2", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512_vnni"),
     *("asimd", "sve"),
 }
+
+
+def pins() -> dict[str, str]:
+    """The variables of the environment that pin the arithmetic on this processor, and their values."""
+    # OpenCV complains when it is told to leave out what is not there.
+    wider = "avx512f" in instruction_sets()
+    return {**_ALWAYS, **({"OPENCV_CPU_DISABLE": "AVX512-SKX"} if wider else {})}
 
 
 def pin_environment(cpu: Cpu) -> bool:
@@ -56,15 +66,16 @@ def pin_environment(cpu: Cpu) -> bool:
     """
     if cpu == "native" or platform.machine() not in X86:
         return False
-    changed = any(os.environ.get(name) != value for name, value in PINS.items())
-    os.environ.update(PINS)
+    wanted = pins()
+    changed = any(os.environ.get(name) != value for name, value in wanted.items())
+    os.environ.update(wanted)
     return changed
 
 
 def restart_pinned(cpu: Cpu) -> None:
     """Pin the arithmetic; where numpy or torch is loaded already, start this program anew, pinned.
 
-    To be called first by a program that trains or measures: what was done before is done again.
+    To be called first by every stage of the pipeline: what was done before is done again.
     """
     if pin_environment(cpu) and any(name in sys.modules for name in LOADED_ONCE):
         sys.stdout.flush()
@@ -74,7 +85,7 @@ def restart_pinned(cpu: Cpu) -> None:
 
 def is_pinned() -> bool:
     """Whether what this process loads, or has loaded since it was started, is pinned."""
-    return platform.machine() in X86 and all(os.environ.get(name) == value for name, value in PINS.items())
+    return platform.machine() in X86 and all(os.environ.get(name) == value for name, value in pins().items())
 
 
 def warn_if_not_pinned(cpu: Cpu) -> None:

@@ -21,7 +21,7 @@ X86_ONLY = pytest.mark.skipif(
 
 
 def unpinned() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in processor.PINS}
+    return {name: value for name, value in os.environ.items() if name not in processor.pins()}
 
 
 @X86_ONLY
