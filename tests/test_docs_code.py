@@ -18,7 +18,14 @@ from tests.app.made_model import make_model
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PRINTED = re.compile(r"^ *print\(.*\)  # (.*)$", re.MULTILINE)
-SHOWN = ["README.md", "docs/python.md", "docs/predicting.md", "docs/stores.md", "docs/deploying.md"]
+SHOWN = [
+    "README.md",
+    "docs/python.md",
+    "docs/predicting.md",
+    "docs/stores.md",
+    "docs/deploying.md",
+    "docs/torch.md",
+]
 
 
 @pytest.fixture(scope="session")
