@@ -294,14 +294,61 @@ def test_a_baseline_out_of_the_cache_is_said_and_no_remote_is_asked(project: Pat
     )
 
 
-def test_an_empty_folder_has_a_page_that_says_so(browser: Browser, tmp_path: Path) -> None:
+def test_an_empty_folder_is_one_line_and_no_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["flmd", "report", "-o", "page.html"])
+    with pytest.raises(SystemExit) as ended:
+        flmd.main()
+    assert ended.value.code == 2
+    assert "nothing of an experiment is here" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_of_little_says_what_is_not_here(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("seed: 7\n")
     said = report.write(tmp_path, tmp_path / "page.html")
     assert "no reports/metrics.json in the workspace" in said
-    assert "no params.yaml in the workspace" in said
+    assert "no params.yaml in the workspace" not in said
     browser.open(tmp_path / "page.html")
     assert browser.errors() == []
     shown = browser.script("return document.body.innerText")
     assert all(line in shown for line in said)
+
+
+def charts_of(html: str) -> set[str]:
+    """What a screen reader calls the charts of a page."""
+    return set(re.findall(r'aria-label="([^"]*)"', html))
+
+
+def test_regions_stay_when_those_of_the_baseline_are_not_here(project: Path, tmp_path: Path) -> None:
+    shutil.rmtree(project / ".dvc" / "cache")
+    report.write(project, tmp_path / "page.html", "before")
+    assert {"Regions ibug300w", "CED ibug300w"} <= charts_of(text_of(tmp_path / "page.html"))
+
+
+def only(project: Path, dataset: str) -> None:
+    """Leave one data set of this name, and one picture, in the project's reports."""
+    reports = project / "reports"
+    (reports / "metrics.json").write_text(json.dumps({dataset: {"nme": 0.1}}))
+    (reports / "plots" / "ced.csv").write_text(f"threshold,{dataset}\n0,0\n0.1,1\n")
+    (reports / "plots" / "regions.csv").write_text(f"dataset,region,nme\n{dataset},jaw,0.1\n")
+    (reports / "plots" / "extra.png").rename(reports / "plots" / f"{dataset}.png")
+
+
+def test_a_data_set_that_one_side_lacks_is_shown(project: Path, tmp_path: Path) -> None:
+    only(project, "wflw")
+    report.write(project, tmp_path / "page.html", "before")
+    html = text_of(tmp_path / "page.html")
+    for dataset in ("wflw", "ibug300w"):
+        assert f"NME of {dataset}; " in html
+        assert {f"CED {dataset}", f"Regions {dataset}"} <= charts_of(html)
+    found = rows(html)
+    assert ["wflw.nme", "-", "0.1", "-", "missing in the baseline"] in found
+    assert ["ibug300w.nme", "0.05", "-", "-", "missing now"] in found
+    assert 'alt="wflw, now"' in html
+    assert 'alt="extra, baseline"' in html
 
 
 def test_broken_files_are_named_and_the_rest_is_shown(project: Path, tmp_path: Path) -> None:

@@ -53,6 +53,12 @@ class Evidence:
     stale: list[str] = field(default_factory=list)
 
     @property
+    def empty(self) -> bool:
+        """Whether there is nothing of it at all."""
+        found = (self.metrics, self.settings, self.params, self.curves, self.ced, self.regions)
+        return not any((*found, self.pictures, self.audits, self.outputs))
+
+    @property
     def datasets(self) -> list[str]:
         """The data sets that were measured."""
         return list(dict.fromkeys(name.partition(".")[0] for name in self.metrics if "." in name))

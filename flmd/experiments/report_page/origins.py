@@ -110,11 +110,12 @@ def digests(now: Evidence, base: Evidence | None) -> Section:
     made = []
     if record:
         made.append(Card([Table(["", "value"], record, long=[1])], "made from (reports/evaluation.json)"))
-    if now.outputs:
-        header = ["output", "digest in dvc.lock"]
+    if now.outputs or (base and base.outputs):
         rows = [[path, digest] for path, digest in now.outputs.items()]
+        header = ["output", "digest in dvc.lock"]
         if base is not None:
             header.append(base.name)
+            rows += [[path, "-"] for path in base.outputs if path not in now.outputs]
             for row in rows:
                 old = base.outputs.get(row[0])
                 row.append("-" if old is None else "same" if old == row[1] else "differs")

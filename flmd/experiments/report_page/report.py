@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flmd.core.atomic import whole_or_nothing
+from flmd.errors import InputError
 from flmd.experiments.report_page import origins, results
 from flmd.experiments.report_page.evidence import Evidence, gather
 from flmd.experiments.report_page.parts import Card, Section, Texts
@@ -33,12 +34,20 @@ def write(root: Path, target: Path, baseline: str | None = None) -> list[str]:
     Raises
     ------
     ParamsError : no such revision.
+    InputError : the folder holds nothing of an experiment.
     """
     base = None
     if baseline is not None:
         with revision(root, baseline) as files:
             base = gather(files)
     now = gather(WorkspaceFiles(root))
+    if now.empty:
+        raise InputError(
+            "nothing of an experiment is here",
+            where=str(root),
+            expected="a project with params.yaml, dvc.lock and reports/",
+            hint="run it in a project, after `dvc repro` or `dvc pull`",
+        )
     text = html(now, base)
     with whole_or_nothing(target) as part:
         part.write_text(text, encoding="utf-8", errors="replace", newline="\n")

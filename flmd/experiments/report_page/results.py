@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from flmd.experiments.gate import Limit, Verdict, higher_is_better, judge
 from flmd.experiments.report_page import charts
@@ -14,6 +14,7 @@ from flmd.experiments.report_page.evidence import Evidence
 from flmd.experiments.report_page.parts import Card, Cards, Chart, Folded, Picture, Section, Table, Tile
 from flmd.experiments.revision_files import finite
 
+T = TypeVar("T", bound=Hashable)
 NOTHING_WORSE = Limit(Decimal(0), False)
 DRAWN_HERE = {"loss": "curves", "ced": "ced", "regions": "regions"}  # picture -> its numbers
 
@@ -21,7 +22,7 @@ DRAWN_HERE = {"loss": "curves", "ced": "ced", "regions": "regions"}  # picture -
 def headline(now: Evidence, base: Evidence | None) -> list[Tile]:
     """A tile for each data set: its NME, and how that compares."""
     tiles = []
-    for dataset in now.datasets:
+    for dataset in _of_both(now, base, lambda side: side.datasets):
         name = f"{dataset}.nme"
         value = now.metrics.get(name)
         shown = f"{100 * value:.2f} %" if finite(value) else "no number"
@@ -92,7 +93,8 @@ def curves(now: Evidence, base: Evidence | None) -> Section:
         ("Learning rate", ("lr",), "learning rate", False),
     ]
     known = {name for _, names, _, _ in panels for name in names}
-    panels += [(name, (name,), name, False) for name in sorted(now.curves) if name not in known]
+    others = _of_both(now, base, lambda side: sorted(side.curves))
+    panels += [(name, (name,), name, False) for name in others if name not in known]
     made = []
     for title, names, label, log in panels:
         drawn = []
@@ -115,16 +117,18 @@ def error_distribution(now: Evidence, base: Evidence | None) -> Section:
     """A CED for each data set, both experiments and the mean shape."""
     threshold = now.settings.get("threshold")
     made = []
-    columns = [n for n in now.ced if n != "threshold" and not n.endswith("_mean_shape")]
-    for name in columns:
+    for name in _of_both(now, base, lambda side: side.ced):
+        if name == "threshold" or name.endswith("_mean_shape"):
+            continue
         drawn = [
             Line(who, side.ced.get("threshold", []), side.ced[name], colour)
             for side, colour, who in _sides(now, base)
             if any(map(math.isfinite, side.ced.get(name, ()))) and "threshold" in side.ced
         ]
-        mean = now.ced.get(f"{name}_mean_shape", [])
+        source = now if name in now.ced or base is None else base
+        mean = source.ced.get(f"{name}_mean_shape", [])
         if drawn and any(map(math.isfinite, mean)):
-            drawn.append(Line("mean shape", now.ced["threshold"], mean, DIM, "--"))
+            drawn.append(Line("mean shape", source.ced["threshold"], mean, DIM, "--"))
         if drawn:
             mark = threshold if finite(threshold) else None
             svg = charts.lines(f"CED {name}", drawn, x="NME", y="faces at or below", percent=True, mark=mark)
@@ -139,8 +143,9 @@ def regions(now: Evidence, base: Evidence | None) -> Section:
     """Bars of the error of each region."""
     made = []
     tables = [(_region_errors(side), colour, who) for side, colour, who in _sides(now, base)]
-    for dataset in dict.fromkeys(dataset for dataset, _ in tables[0][0]):
-        names = [region for name, region in tables[0][0] if name == dataset]
+    both = _of_both(now, base, _region_errors)
+    for dataset in dict.fromkeys(dataset for dataset, _ in both):
+        names = [region for name, region in both if name == dataset]
         series = [
             (who, [errors.get((dataset, region), math.nan) for region in names], colour)
             for errors, colour, who in tables
@@ -154,20 +159,30 @@ def regions(now: Evidence, base: Evidence | None) -> Section:
 
 def galleries(now: Evidence, base: Evidence | None) -> Section:
     """The pictures of reports/plots that are not drawn from their numbers above; the baseline's beside."""
-    order = sorted(now.pictures, key=lambda name: (name not in ("worst", "random"), name != "worst", name))
+    names = _of_both(now, base, lambda side: side.pictures)
     made = []
-    for name in order:
+    for name in sorted(names, key=lambda name: (name not in ("worst", "random"), name != "worst", name)):
         if name in DRAWN_HERE and getattr(now, DRAWN_HERE[name]):
             continue
-        figures = [Picture(now.pictures[name], f"{name}, now", f"{name}: now")]
-        other = base.pictures.get(name) if base else None
-        if base is not None and other == now.pictures[name]:
-            figures = [Picture(other, f"{name}, both", f"{name}: the same in {base.name}")]
-        elif base is not None and other is not None:
-            figures.append(Picture(other, f"{name}, baseline", f"{name}: {base.name}"))
-        made.append(Cards([Card([figure]) for figure in figures], wide=True))
+        made.append(Cards([Card([picture]) for picture in _pictures(name, now, base)], wide=True))
     about = "Faces with their true and predicted points; the number is the face's error."
     return Section("Galleries", about if made else "There are none.", made)
+
+
+def _pictures(name: str, now: Evidence, base: Evidence | None) -> list[Picture]:
+    """One picture of both sides; once when it is the same."""
+    here, there = now.pictures.get(name), base.pictures.get(name) if base else None
+    if base is not None and here is not None and here == there:
+        return [Picture(here, f"{name}, both", f"{name}: the same in {base.name}")]
+    found = [] if here is None else [Picture(here, f"{name}, now", f"{name}: now")]
+    if base is not None and there is not None:
+        found.append(Picture(there, f"{name}, baseline", f"{name}: {base.name}"))
+    return found
+
+
+def _of_both(now: Evidence, base: Evidence | None, names: Callable[[Evidence], Iterable[T]]) -> list[T]:
+    """What either side has, each once, that of now first."""
+    return list(dict.fromkeys([*names(now), *(names(base) if base else ())]))
 
 
 def _region_errors(side: Evidence) -> dict[tuple[str, str], float]:
