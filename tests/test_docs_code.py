@@ -18,14 +18,8 @@ from tests.app.made_model import make_model
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PRINTED = re.compile(r"^ *print\(.*\)  # (.*)$", re.MULTILINE)
-SHOWN = [
-    "README.md",
-    "docs/python.md",
-    "docs/predicting.md",
-    "docs/stores.md",
-    "docs/deploying.md",
-    "docs/torch.md",
-]
+INTERFACE = ["docs/python.md", "docs/torch.md"]
+SHOWN = ["README.md", "docs/predicting.md", "docs/stores.md", "docs/deploying.md", *INTERFACE]
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +62,12 @@ def run_page(page: str, folder: Path) -> None:
                 exec(code, names)
             if said := PRINTED.findall(block[1]):
                 assert printed.getvalue().splitlines() == said
+
+
+@pytest.mark.parametrize("name", sorted(set(flmd.__all__) - {"__version__"}))
+def test_every_public_name_is_shown(name: str) -> None:
+    code = [block[1] for page in INTERFACE for block in BLOCK.finditer((ROOT / page).read_text("utf-8"))]
+    assert re.search(rf"\bflmd\.{name}\b", "\n".join(code))
 
 
 @pytest.mark.parametrize("page", SHOWN)
