@@ -164,7 +164,7 @@ def diff_faces(
 
     Raises
     ------
-    InputError : a face with another number of points.
+    InputError : a face with a different number of points.
     """
     result = FaceDiff()
     with (

@@ -38,7 +38,7 @@ class Side:
         return len(self._buffer)
 
     def fill(self, faces: Iterable[Face | Skipped], progress: Callable[[int], object]) -> None:
-        """Take in all faces; InputError for one of another number of points."""
+        """Take in all faces; InputError for one with a different number of points."""
         block: list[Face] = []
         for item in faces:
             if isinstance(item, Skipped):

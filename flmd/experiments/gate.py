@@ -166,7 +166,7 @@ def table(verdicts: Sequence[Verdict], baseline: str, now: str) -> TextTable:
 
 
 def notes(metrics: Sequence[str], baseline: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What makes a comparison unfair: another number of faces measured or left out on the two sides."""
+    """What makes a comparison unfair: a different number of faces measured or left out on the two sides."""
     found = []
     for part in dict.fromkeys(metric.rpartition(".")[0] for metric in metrics):
         for key, about in (("faces", "measured on"), ("faces_unmeasured", "could not measure")):

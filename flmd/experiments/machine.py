@@ -1,8 +1,8 @@
-"""On which machine the outputs of dvc.lock were made: what to look at first when they come out otherwise.
+"""On which machine the outputs of dvc.lock were made: what to look at first when they come out differently.
 
 The record lies in ``reports/made_on.json``, which is neither an input nor an output of a stage: it changes no
-result. It is written when the outputs of dvc.lock are others than those it speaks of. So a colleague whose
-outputs are the same leaves it alone.
+result. It is written when the outputs of dvc.lock differ from those that it describes. So it stays as it is
+where a colleague gets the same outputs.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def compare(expected: Lock, got: Lock) -> list[Row]:
 
 
 def other_inputs(expected: Lock, got: Lock) -> dict[str, list[str]]:
-    """Stage -> inputs, code and params that were others when the expected lock was made."""
+    """Stage -> inputs, code and params that differed when the expected lock was made."""
     found = {}
     for stage in got:
         old = expected.stages.get(stage.name)

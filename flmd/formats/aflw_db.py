@@ -1,4 +1,4 @@
-"""AFLW's data base, read from a file that somebody else made: nothing but its tables, and not for ever."""
+"""AFLW's data base, read from a file that somebody else made: its tables alone, for a limited time."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class KaggleCsv(Format):
     ``test.csv`` (``ImageId,Image``) has no points and is left out.
 
     Skipped reasons: ``short_row``, ``long_row``, ``not_a_number`` (a word, nan, inf, one blank coordinate
-    of two). A picture of another number of values is an ImageError of the tree when it is read.
+    of two). A picture of a different number of values is an ImageError of the tree when it is read.
     InputError, with the line: a column is missing, unknown or there twice; a line of 256 KiB or more.
 
     Writing

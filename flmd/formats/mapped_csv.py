@@ -44,7 +44,7 @@ class MappedCsv(Format):
     source or JSON that the map does not know), ``image_missing`` and ImageError's reasons (normalised
     units only). InputError: a map that is not right (naming the key, with the nearest known one), a
     column of the map that the header lacks or has twice, an empty table, a quote that is never closed, a
-    line above 1 MiB, a scheme of another number of points.
+    line above 1 MiB, a scheme with a different number of points.
 
     Writing
     -------

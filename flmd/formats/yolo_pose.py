@@ -51,7 +51,7 @@ class YoloPose(Format):
 
     Skipped reasons, for every line: ``wrong_point_count``, ``not_a_number``, ``bad_box`` (not positive),
     ``bad_visibility`` (not 0, 1 or 2), ``image_missing``, and ImageError's reasons. InputError: a YAML
-    that is not right, another number of points than the scheme's, a line above 1 MiB.
+    that is not right, a different number of points than the scheme's, a line above 1 MiB.
 
     Writing
     -------
