@@ -24,7 +24,7 @@ COMMANDS = {
     ),
     "detect": (
         "flmd.cli.detect:detect_command",
-        "Say which formats fit, how surely, and of each other one the requirement that is not met.",
+        "Say which formats fit, how surely, and of those that nearly do the requirement that is not met.",
     ),
     "validate": (
         "flmd.cli.validate:validate_command",

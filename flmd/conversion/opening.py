@@ -81,13 +81,16 @@ def open_faces(
             read_as = get_scheme(scheme)
         change = _mapping(read_as, scheme, partial)
         shift = 0.0 if base is None else fmt.base - base
-        if held is None:
-            with blamed(fmt, "it looks for pictures"):
-                held = fmt.pictures(tree)
-            if held is not tree:
-                stack.enter_context(held)
+        held = held or _pictures(fmt, tree, stack)
         changes = FaceChanges(change, shift, pattern)
         yield AnnotatedFaces(str(source), tree, held, fmt, detection, read_as, changes, passed_over)
+
+
+def _pictures(fmt: Format, tree: FileTree, stack: ExitStack) -> FileTree:
+    """Where the pictures are that lie with the annotations; closed with the ``stack``."""
+    with blamed(fmt, "it looks for pictures"):
+        held = fmt.pictures(tree)
+    return held if held is tree else stack.enter_context(held)
 
 
 @contextmanager

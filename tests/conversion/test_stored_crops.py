@@ -18,6 +18,11 @@ from tests.factories import blob_picture, centroid, convert_list, make_face, wri
 BLOBS = [(52.3, 44.8), (70.6, 61.1)]
 
 
+def run(*arguments: str) -> None:
+    """`flmd-data` in this process."""
+    flmd_data.app_for(arguments)(list(arguments), standalone_mode=False)
+
+
 def store_of(folder: Path, color: str, images: tuple[str, str] = ("a.png", "a.png")) -> Path:
     """A store of two faces, point 0 of each on a blob of its own."""
     faces = []
@@ -35,7 +40,7 @@ def store_of(folder: Path, color: str, images: tuple[str, str] = ("a.png", "a.pn
 @pytest.mark.parametrize("name", ["hf-dataset", "webdataset", "300vw"])
 def test_a_blob_stays_under_its_point(tmp_path: Path, color: str, name: str) -> None:
     store = store_of(tmp_path, color, ("a.png", "b.png"))
-    flmd_data.app(["convert", str(store), str(tmp_path / "out"), "--to", name], standalone_mode=False)
+    run("convert", str(store), str(tmp_path / "out"), "--to", name)
     with open_faces(tmp_path / "out") as found:
         faces = [face for face in found if isinstance(face, Face)]
         assert len(faces) == 2
@@ -61,13 +66,13 @@ def test_boxes_and_names(tmp_path: Path) -> None:
 
 def test_it_is_said_and_can_be_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = str(store_of(tmp_path, "grey"))
-    flmd_data.app(["convert", store, str(tmp_path / "a"), "--to", "hf-dataset"], standalone_mode=False)
+    run("convert", store, str(tmp_path / "a"), "--to", "hf-dataset")
     assert "lost: picture outside the crop, of 2 faces" in capsys.readouterr().err
     options = ["--to", "hf-dataset", "--images", "none"]
-    flmd_data.app(["convert", store, str(tmp_path / "b"), *options], standalone_mode=False)
+    run("convert", store, str(tmp_path / "b"), *options)
     assert "lost: picture, of 2 faces" in capsys.readouterr().err
     with open_faces(tmp_path / "b") as found:
         assert {face.image for face in found if isinstance(face, Face)} == {"a.png"}
     options = ["--to", "hf-dataset", "--pictures", str(tmp_path / "in")]
-    flmd_data.app(["convert", store, str(tmp_path / "c"), *options], standalone_mode=False)
+    run("convert", store, str(tmp_path / "c"), *options)
     assert "lost" not in capsys.readouterr().err

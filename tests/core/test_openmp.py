@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from flmd.core import processor
+
 ROOT = Path(__file__).parents[2]
 # Prints the variable as the OpenMP library would read it, and leaves before torch is really loaded.
 WATCH = """
@@ -65,7 +67,8 @@ def test_a_short_spin_is_asked_for_before_torch_is_loaded(module: str) -> None:
 
 @pytest.mark.parametrize("stage", ["train", "evaluate"])
 def test_a_stage_asks_for_it(stage: str) -> None:
-    assert seen_by_openmp(f"import runpy; runpy.run_path('pipeline/{stage}.py')") == "10000"
+    statement = f"import runpy; runpy.run_path('pipeline/{stage}.py')['main']()"
+    assert seen_by_openmp(statement, **processor.pins()) == "10000"
 
 
 def test_prediction_asks_for_it() -> None:
