@@ -118,7 +118,7 @@ def batches(plan: Plan) -> list[str]:
         chunks = plan.folder / f"chunks-{stored}"
         made = {"source": common["source"], "target": chunks}
         run(Contender("litdata's chunks", "inputs:litdata_chunks", made))
-        ours = Contender("flmd AugmentedBatches, 2 threads", "batches:flmd", common)
+        ours = Contender("flmd BatchLoader, live, 2 threads", "batches:flmd", common)
         peers = [
             Contender(
                 "albumentations with Normalize, ToTensorV2, DataLoader, 2 workers",
@@ -150,9 +150,9 @@ def precomputed(plan: Plan) -> list[str]:
     with FaceStore(_store(plan, "grey", 256)) as store:
         build.build(store, target, limits, seed=1, made_from={})
     where = {"arrays": target}
-    ours = Contender("flmd PrecomputedBatches, uint8", "batches:precomputed", {**where, "normalise": False})
+    ours = Contender("flmd BatchLoader, stored, uint8", "batches:precomputed", {**where, "normalise": False})
     peers = [
-        Contender("flmd PrecomputedBatches, float32", "batches:precomputed", {**where, "normalise": True}),
+        Contender("flmd BatchLoader, stored, float32", "batches:precomputed", {**where, "normalise": True}),
         Contender("h5py, sorted fancy indexing, uint8", "batches:h5py_gather", where),
         Contender("DataLoader over the memory map, uint8, 2 workers", "batches:memmap_loader", where),
     ]

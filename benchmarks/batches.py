@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.timer import Timed, Timer
+
+if TYPE_CHECKING:
+    from flmd.training.batch_loader import BatchLoader
 
 BATCH, EPOCHS = 64, 3
 
@@ -27,26 +30,27 @@ def _warm_epochs(batches: Callable[[int], Iterable[Any]]) -> Timed:
 
 
 def flmd(source: str, limits: dict[str, Any], threads: int = 2) -> Timed:
-    """``flmd.training.dataset.AugmentedBatches``."""
+    """``flmd.training.batch_loader.BatchLoader`` of live crops."""
     import cv2
     import torch
 
     from flmd.core.params import AugmentParams
     from flmd.store.face_store import FaceStore
-    from flmd.training.dataset import AugmentedBatches
+    from flmd.training.batch_loader import BatchLoader
+    from flmd.training.live_crops import LiveCrops
 
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     store = FaceStore(source)
-    batches = AugmentedBatches(
-        store, range(len(store)), AugmentParams(**limits), seed=1, batch=BATCH, threads=threads
+    faces = LiveCrops(store, range(len(store)), AugmentParams(**limits), seed=1)
+    return _warm_epochs(
+        _images(BatchLoader(faces, batch=BATCH, seed=1, normalise=(0.5, 0.5), threads=threads))
     )
 
-    def epoch(number: int) -> AugmentedBatches:
-        batches.set_epoch(number)
-        return batches
 
-    return _warm_epochs(epoch)
+def _images(loader: BatchLoader) -> Callable[[int], Iterable[Any]]:
+    """Epochs as the other contenders yield them: images first."""
+    return lambda number: ((batch.images, batch.points) for batch in loader.epoch(number))
 
 
 def _peer_dataset(source: str, limits: dict[str, Any], floats: bool):  # type: ignore[no-untyped-def]
@@ -143,28 +147,20 @@ def litdata(source: str, chunks: str, limits: dict[str, Any]) -> Timed:
 
 
 def precomputed(arrays: str, normalise: bool) -> Timed:
-    """``flmd.training.dataset.PrecomputedBatches`` on one core; uint8 as stored, or normalised float32."""
+    """``BatchLoader`` of stored crops on one core; uint8 as stored, or normalised float32."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     import cv2
     import torch
 
     from flmd.augmentation.arrays import TrainingArrays
-    from flmd.training.dataset import PrecomputedBatches
+    from flmd.training.batch_loader import BatchLoader
+    from flmd.training.stored_crops import StoredCrops
 
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    batches = PrecomputedBatches(
-        TrainingArrays(arrays).split("train"),
-        batch=BATCH,
-        seed=1,
-        normalise=(0.5, 0.5) if normalise else None,
-    )
-
-    def epoch(number: int) -> PrecomputedBatches:
-        batches.set_epoch(number)
-        return batches
-
-    return _warm_epochs(epoch)
+    faces = StoredCrops(TrainingArrays(arrays).split("train"))
+    floats = (0.5, 0.5) if normalise else None
+    return _warm_epochs(_images(BatchLoader(faces, batch=BATCH, seed=1, normalise=floats)))
 
 
 def h5py_gather(arrays: str) -> Timed:

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 from flmd.core._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from flmd.augmentation.arrays import TrainingArrays as TrainingArrays
     from flmd.conversion.converter import convert as convert
     from flmd.conversion.opening import open_faces as open_faces
     from flmd.conversion.settings import CropSettings as CropSettings
     from flmd.conversion.settings import Reporting as Reporting
     from flmd.conversion.settings import SplitSettings as SplitSettings
     from flmd.conversion.settings import Workers as Workers
+    from flmd.core.params import AugmentParams as AugmentParams
     from flmd.errors import FlmdError as FlmdError
     from flmd.evaluation.metrics import auc as auc
     from flmd.evaluation.metrics import ced as ced
@@ -35,21 +37,29 @@ if TYPE_CHECKING:
     from flmd.inference.landmarker import load as load
     from flmd.schemes import get_scheme as get_scheme
     from flmd.store.face_store import FaceStore as FaceStore
+    from flmd.training.batch_loader import BatchLoader as BatchLoader
+    from flmd.training.live_crops import LiveCrops as LiveCrops
+    from flmd.training.stored_crops import StoredCrops as StoredCrops
     from flmd.training.torch_dataset import FaceDataset as FaceDataset
     from flmd.training.torch_dataset import MirrorFace as MirrorFace
 
 # Where each name lives. It is imported on first use: `import flmd` alone loads neither numpy nor torch.
 _HOMES = {
+    "AugmentParams": "flmd.core.params",
+    "BatchLoader": "flmd.training.batch_loader",
     "CropSettings": "flmd.conversion.settings",
     "Face": "flmd.face",
     "FaceDataset": "flmd.training.torch_dataset",
     "FaceStore": "flmd.store.face_store",
     "FlmdError": "flmd.errors",
     "Landmarker": "flmd.inference.landmarker",
+    "LiveCrops": "flmd.training.live_crops",
     "MirrorFace": "flmd.training.torch_dataset",
     "Reporting": "flmd.conversion.settings",
     "Skipped": "flmd.face",
     "SplitSettings": "flmd.conversion.settings",
+    "StoredCrops": "flmd.training.stored_crops",
+    "TrainingArrays": "flmd.augmentation.arrays",
     "Workers": "flmd.conversion.settings",
     "auc": "flmd.evaluation.metrics",
     "ced": "flmd.evaluation.metrics",

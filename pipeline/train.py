@@ -15,6 +15,7 @@ def main() -> None:
     processor.restart_pinned(settings.train.cpu)
     from flmd.augmentation import arrays
     from flmd.training import distributed, loop
+    from flmd.training.stored_crops import StoredCrops
 
     distributed.restart_under_torchrun()  # when FLMD_TORCHRUN asks for several processes
     with distributed.joined() as processes:
@@ -29,8 +30,8 @@ def main() -> None:
                 inputs, {"train": settings.train, "seed": settings.seed}, stage="train"
             )
             result = loop.fit(
-                data.split("train", settings.train.datasets),
-                data.split("val", settings.train.datasets),
+                StoredCrops(data.split("train", settings.train.datasets), "train"),
+                StoredCrops(data.split("val", settings.train.datasets), "val"),
                 settings.train.model_copy(update=start_from),
                 scheme=data.scheme,
                 seed=settings.seed,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core.crop_spec import CropSpec
 from flmd.schemes import Scheme
 
 SQUARE = Scheme(
@@ -18,6 +19,9 @@ SQUARE = Scheme(
     outer_eye_corners=(0, 1),
     pupils=None,
 )
+
+
+RGB, GREY = CropSpec(32, 1.3, "rgb"), CropSpec(32, 1.3, "grey")  # how the squares were cut out
 
 
 @dataclass

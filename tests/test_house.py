@@ -17,8 +17,6 @@ FUNCTION, CLASS = 60, 200  # lines, from `def` or `class` to the last, docstring
 LONGER = {
     "flmd/formats/csv_columns.py:Columns": "to be divided",
     "flmd/sources/sample/skin.py:skin": "to be divided",
-    "flmd/training/loop.py:_Run": "to be divided",
-    "flmd/training/loop.py:_Run.__init__": "to be divided",
     "flmd/cli/convert.py:convert_command": "its signature and options are the command line, a line each",
 }
 HEAVY = (

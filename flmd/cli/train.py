@@ -45,6 +45,7 @@ def train_command(
     processor.restart_pinned(settings.train.cpu)
     from flmd.augmentation import arrays
     from flmd.training import distributed, loop
+    from flmd.training.stored_crops import StoredCrops
 
     with distributed.joined() as processes:
         if (out / "best.pt").exists() and not overwrite:
@@ -56,8 +57,8 @@ def train_command(
         )
         with arrays.TrainingArrays(source) as data:
             result = loop.fit(
-                data.split("train"),
-                data.split("val"),
+                StoredCrops(data.split("train"), "train"),
+                StoredCrops(data.split("val"), "val"),
                 settings.train,
                 scheme=data.scheme,
                 seed=settings.seed,

@@ -157,7 +157,7 @@ class Processes:
         elif self.count > 1:
             _store.wait([f"flmd/{what}"], A_LONG_TIME)
 
-    def learner(self, network: nn.Module, predict: Callable[[Tensor], Tensor], place: Place) -> nn.Module:
+    def ddp_model(self, network: nn.Module, predict: Callable[[Tensor], Tensor], place: Place) -> nn.Module:
         """``predict``, a method of ``network``, as a module whose gradients are summed over the processes.
 
         The network's batch norm and dropout are replaced by those of :mod:`flmd.training.whole_batch`.

@@ -25,6 +25,7 @@ from flmd.face import Face
 from flmd.schemes import IBUG68
 from flmd.sources.sample import archive
 from flmd.training import loop
+from flmd.training.stored_crops import StoredCrops
 from flmd.tree import open_tree
 from tests.conftest import SHARED
 from tests.faces_drawn import Arrays
@@ -117,8 +118,8 @@ def here(tmp_path_factory: pytest.TempPathFactory, sources: dict[str, Path]) -> 
 
 def train(faces: Arrays, settings: params.Params, out: Path, **changes: Any) -> loop.FitResult:
     return loop.fit(
-        faces,
-        Arrays(faces.images[:0], faces.points[:0], faces.visibility[:0]),
+        StoredCrops(faces),
+        StoredCrops(Arrays(faces.images[:0], faces.points[:0], faces.visibility[:0])),
         settings.train.model_copy(update=changes),
         scheme=IBUG68,
         seed=settings.seed,

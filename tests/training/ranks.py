@@ -48,15 +48,15 @@ def state_of(layers: nn.Module) -> dict[str, list[float]]:
 def compute(processes: distributed.Processes) -> dict[str, list[float]]:
     """The layers after some steps of the loss mean(output ** 3) over whole batches, and all outputs' sums."""
     layers, place = network(), Place()
-    learner: nn.Module = layers
+    ddp_model: nn.Module = layers
     if processes.count > 1:
-        learner = processes.learner(layers, layers, place)
+        ddp_model = processes.ddp_model(layers, layers, place)
     sums: list[float] = []
     for number, rows in enumerate(BATCHES):
         torch.manual_seed(number)
         share = processes.share(torch.arange(rows).numpy())
         place.take(share.place)
-        out = learner(pixels(rows)[torch.from_numpy(share.rows)])
+        out = ddp_model(pixels(rows)[torch.from_numpy(share.rows)])
         own = out[: share.place.count] if processes.count > 1 else out
         loss = own.pow(3).sum() / out[0].numel() / rows
         layers.zero_grad()

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from torch import nn
 
 from flmd import models
-from flmd.core.crop_spec import CropSpec
 from flmd.core.params import TrainParams
 from flmd.errors import ParamsError
 from flmd.models.checkpoint import load_model
 from flmd.models.normalisation import Normalisation
 from flmd.training import loop
-from flmd.training.batches import cut, draw
 from flmd.training.determinism import seed_all
 from flmd.training.ema import WeightAverage
 from flmd.training.loop import FitResult, fit
-from tests.faces_drawn import SQUARE, squares
+from flmd.training.order import cut, draw
+from flmd.training.stored_crops import StoredCrops
+from tests.faces_drawn import GREY, SQUARE, squares
 
 DECAY = 0.9
 
@@ -43,12 +43,12 @@ def settings(**changes: object) -> TrainParams:
 
 def train(folder: Path, **changes: object) -> FitResult:
     return fit(
-        squares(48),
-        squares(24, seed=1),
+        StoredCrops(squares(48)),
+        StoredCrops(squares(24, seed=1)),
         settings(**changes),
         scheme=SQUARE,
         seed=7,
-        crop=CropSpec(32, 1.3, "grey"),
+        crop=GREY,
         out=folder / "model",
         resume_dir=folder / "state",
         progress=False,
@@ -124,14 +124,14 @@ def test_a_broken_off_training_goes_on_with_its_average(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(tmp_path / "whole", ema_decay=DECAY)
-    original = loop._Run._epoch
+    original = loop.Training._epoch
 
     def stop(run: Any, epoch: int, bar: Any) -> dict[str, float]:
         if epoch == 1:
             raise KeyboardInterrupt
         return original(run, epoch, bar)
 
-    monkeypatch.setattr(loop._Run, "_epoch", stop)
+    monkeypatch.setattr(loop.Training, "_epoch", stop)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "broken", ema_decay=DECAY)
     monkeypatch.undo()

@@ -21,11 +21,12 @@ from flmd.models.checkpoint import load_model
 from flmd.models.normalisation import Normalisation
 from flmd.training import loop, losses, optim
 from flmd.training.loop import FitResult, fit
-from tests.faces_drawn import SQUARE, squares
+from flmd.training.resume import fingerprint
+from flmd.training.stored_crops import StoredCrops
+from tests.faces_drawn import GREY, RGB, SQUARE, Arrays, squares
 
 ROOT = Path(__file__).resolve().parents[2]
 EPOCHS = 4
-CROP = CropSpec(32, 1.3, "grey")
 
 
 def settings(**changes: object) -> TrainParams:
@@ -44,17 +45,21 @@ def settings(**changes: object) -> TrainParams:
     return TrainParams.model_validate({**fields, **changes})
 
 
+def stored(count: int, **changes: Any) -> StoredCrops:
+    return StoredCrops(squares(count, **changes))
+
+
 def train(
     folder: Path, *, seed: int = 7, resume: bool = True, progress: bool = False, **changes: object
 ) -> FitResult:
     """A small training into ``folder``: model/, state/ and curves/."""
     return fit(
-        squares(96),
-        squares(24, seed=1),
+        stored(96),
+        stored(24, seed=1),
         settings(**changes),
         scheme=SQUARE,
         seed=seed,
-        crop=CROP,
+        crop=GREY,
         out=folder / "model",
         resume_dir=folder / "state" if resume else None,
         curves=folder / "curves",
@@ -122,8 +127,8 @@ def test_state_of_other_settings_is_not_gone_on_with(tmp_path: Path, monkeypatch
             raise KeyboardInterrupt
         return original(run, epoch, bar)
 
-    original = loop._Run._epoch
-    monkeypatch.setattr(loop._Run, "_epoch", crash)
+    original = loop.Training._epoch
+    monkeypatch.setattr(loop.Training, "_epoch", crash)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path)
     monkeypatch.undo()
@@ -136,13 +141,13 @@ def test_state_of_other_settings_is_not_gone_on_with(tmp_path: Path, monkeypatch
 def test_damaged_state_starts_over_with_a_warning(
     undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    digest = loop._fingerprint(
-        squares(96),
-        squares(24, seed=1),
+    digest = fingerprint(
+        stored(96),
+        stored(24, seed=1),
         settings(),
         SQUARE,
         7,
-        CROP,
+        GREY,
         {"arrays": "abc"},
     )
     (tmp_path / "state" / digest).mkdir(parents=True)
@@ -156,7 +161,7 @@ def test_model_files_say_what_they_are(undisturbed: Path) -> None:
     model, info = load_model(undisturbed / "model" / "last.pt")
     assert (info.network, info.scheme, info.points, info.channels) == ("xception", "square", 5, 1)
     assert info.normalisation == Normalisation(32)
-    assert info.crop == CROP
+    assert info.crop == GREY
     assert info.made_from == {"arrays": "abc"}
     assert info.epoch == len(info.history) == EPOCHS
     _, best = load_model(undisturbed / "model" / "best.pt")
@@ -191,12 +196,12 @@ def test_curves_hold_the_history(undisturbed: Path) -> None:
 
 def test_colour_and_uneven_batches(tmp_path: Path) -> None:
     result = fit(
-        squares(17, colour=True),
-        squares(5, colour=True),
+        stored(17, colour=True),
+        stored(5, colour=True),
         settings(epochs=1, epoch_faces=0, pixel_mean=[0.4, 0.5, 0.6], precision="bfloat16_emulated"),
         scheme=SQUARE,
         seed=0,
-        crop=CROP,
+        crop=RGB,
         out=tmp_path,
         progress=False,
     )
@@ -210,8 +215,8 @@ def test_a_loss_of_distributions_is_measured_in_pixels_like_any_other(tmp_path: 
         network="hourglass", network_options={"stacks": 2, "width": 8}, loss="star", epochs=2, epoch_faces=8
     )
     result = fit(
-        faces,
-        others,
+        StoredCrops(faces),
+        StoredCrops(others),
         chosen,
         scheme=SQUARE,
         seed=3,
@@ -229,12 +234,12 @@ def test_a_loss_of_distributions_is_measured_in_pixels_like_any_other(tmp_path: 
 
 def test_without_validation_faces_the_training_loss_decides(tmp_path: Path) -> None:
     result = fit(
-        squares(32),
-        squares(0),
+        stored(32),
+        stored(0),
         settings(epochs=2),
         scheme=SQUARE,
         seed=0,
-        crop=CROP,
+        crop=GREY,
         out=tmp_path,
         progress=False,
     )
@@ -266,15 +271,14 @@ def test_impossible_settings(tmp_path: Path, changes: dict[str, object], message
 
 
 def test_sizes_that_do_not_fit(tmp_path: Path) -> None:
+    six = StoredCrops(Arrays(squares(4).images, np.zeros((4, 6, 2), np.float32), np.zeros((4, 6), np.uint8)))
+    larger = CropSpec(64, 1.3, "grey")
     for arrays, val, crop, message in (
-        (squares(1), squares(2), CROP, "1 training face"),
-        (squares(4), squares(2, side=64), CROP, "validation images are"),
-        (
-            squares(4),
-            squares(2),
-            CropSpec(64, 1.3, "grey"),
-            "images are 32 px; expected augment.input_size, 64 px",
-        ),
+        (stored(1), stored(2), GREY, "1 training face"),
+        (stored(4), stored(2, side=64), GREY, "validation images are"),
+        (stored(4), stored(2), larger, r"images are \(1, 32, 32\); expected \(1, 64, 64\), as augment.inp"),
+        (stored(4), stored(2), RGB, r"expected \(3, 32, 32\), as augment.input_size and augment.color say"),
+        (six, stored(2), GREY, "faces of 6 points; expected 5, of square"),
     ):
         with pytest.raises(InputError, match=message):
             fit(arrays, val, settings(), scheme=SQUARE, seed=0, crop=crop, out=tmp_path)

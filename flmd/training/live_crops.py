@@ -1,0 +1,91 @@
+"""Faces of a store, augmented anew whenever they are shown."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from flmd.augmentation.build import augmenter_for, keys_of
+from flmd.core.params import AugmentParams
+from flmd.errors import ParamsError
+from flmd.parallel.pool import quiet, worker_count
+from flmd.store.face_store import FaceStore
+from flmd.training.crop_source import Labels, ResidentCrops, Rows
+
+
+class LiveCrops:
+    """A source that shows version ``p + 1`` of a face in pass ``p``, from 0, as the stage `augment` makes it.
+
+    Parameters
+    ----------
+    store : with context crops.
+    rows : the faces, rows of the store; row i of the source is the face ``rows[i]``.
+    config : how far each change may go; ``variants`` is not looked at.
+    seed : of all changes.
+
+    Raises
+    ------
+    ParamsError : no faces; the context crops are too tight for the limits; the scheme cannot be flipped.
+    StoreError : a store without crops.
+    """
+
+    def __init__(self, store: FaceStore, rows: ArrayLike, config: AugmentParams, *, seed: int) -> None:
+        self._augmenter = augmenter_for(store, config, seed)
+        self.rows = np.array(rows, dtype=np.int64)
+        if not len(self.rows):
+            raise ParamsError("no faces to augment", where=str(store.path), hint="check datasets.*.split")
+        self._crops = np.asarray(store.crops)
+        self._affine, self._box, self._landmarks, self._visibility = (
+            store.numbers(name, self.rows) for name in ("affine", "box", "landmarks", "visibility")
+        )
+        self._keys = keys_of(store, self.rows)
+        self._datasets = store.texts("dataset", self.rows)
+        shape = self._augmenter.image_shape
+        self.image_shape = (1 if len(shape) == 2 else shape[0], *shape[-2:])
+        self.points = self._landmarks.shape[1]
+        self.labelled = (self._visibility > 0).sum(axis=1, dtype=np.int64)
+        self.threads = worker_count()
+        self.resident_bytes: int | None = None
+        quiet()  # our threads are the parallelism, OpenCV's own would fight them
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def fill(self, rows: Rows, passes: Rows, out: NDArray[np.uint8]) -> Labels:
+        """See :class:`~flmd.training.crop_source.CropSource`."""
+        starts = np.flatnonzero(np.diff(passes, prepend=-1))
+        made = [
+            self._fill_pass(rows[start:stop], int(passes[start]), out[start:stop])
+            for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True)
+        ]
+        if len(made) == 1:
+            return made[0]
+        return Labels(*(np.concatenate(arrays) for arrays in zip(*made, strict=True)))
+
+    def _fill_pass(self, rows: Rows, number: int, out: NDArray[np.uint8]) -> Labels:
+        made = self._augmenter(
+            [self._crops[face] for face in self.rows[rows].tolist()],
+            self._affine[rows],
+            self._box[rows],
+            self._landmarks[rows],
+            self._visibility[rows],
+            self._keys[rows],
+            np.array([number + 1]),
+            datasets=[self._datasets[row] for row in rows.tolist()],
+            out=out.reshape(len(rows), *self._augmenter.image_shape),
+        )
+        return Labels(made.points, made.visibility)
+
+    def resident(self, device: torch.device) -> ResidentCrops:
+        """See :class:`~flmd.training.crop_source.CropSource`."""
+        raise NotImplementedError("faces that are augmented live are made by threads on the CPU")
+
+    def digest(self) -> str:
+        """See :class:`~flmd.training.crop_source.CropSource`: of annotations, matrices and keys."""
+        digest = hashlib.sha256(str((self._crops.shape, self.image_shape)).encode())
+        for array in (self._affine, self._box, self._landmarks, self._visibility, self._keys):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
