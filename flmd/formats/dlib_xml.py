@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError
-from flmd.face import NOT_LABELLED, VISIBLE, Attribute, Face, SkipFace, Skipped
+from flmd.face import Attribute, Face, SkipFace, Skipped, visibility_of
 from flmd.formats.base import Detection, Format, WriteReport
 from flmd.formats.common.xml_stream import LARGEST_KEPT, XmlStream
 from flmd.formats.dlib_xml_lists import REQUIRED, find_lists
+from flmd.formats.dlib_xml_parts import PartReader, parts_of, point_counts, quoted, said_unlabelled
 from flmd.formats.dlib_xml_writer import FLAGS, NUMBERS, write
-from flmd.formats.layout import LARGEST, number_in, photo_of, resolve, split_of
+from flmd.formats.layout import number_in, photo_of, resolve, split_of
 from flmd.schemes import Scheme, scheme_of_count
 from flmd.schemes.base import MOST_POINTS, USUAL
 from flmd.tree import FileTree
@@ -37,13 +38,16 @@ class DlibXml(Format):
     ``left top width height`` is stored as it is: dlib's width counts pixels (right = left + width - 1), as
     the store's does, and may reach outside the picture. ``occluded difficult truncated ignore`` become
     bool attributes, ``angle pose age detection_score`` float, ``gender label`` and anything else str.
-    Every labelled point is visible (2): ``occluded`` is about the face.
+    A point that is not labelled has no part; a comment in
+    the box names those points. Every labelled point is visible (2): ``occluded`` is about the face.
 
     Reading
     -------
-    Parts are keyed by name, ``00`` or ``0`` up, in any order. A box without parts is a face of which no
-    point is labelled, or Skipped("ignored") when it says ``ignore='1'``; an ignored box with parts stays a
-    face with that attribute. A picture without boxes holds no face and yields nothing. File names are
+    Parts are keyed by name, ``00`` or ``0`` up, in any order. Where some are missing below the highest one,
+    or a comment written here names them, their points are not labelled; parts that only end early are
+    Skipped("wrong_point_count"). A box without parts is a face of which no point is labelled, or
+    Skipped("ignored") when it says ``ignore='1'``; an ignored box with parts stays a face with that
+    attribute. A picture without boxes holds no face and yields nothing. File names are
     taken relative to the XML's folder; a picture that is not in the tree keeps its name. A name whose
     bytes were written as UTF-8 under dlib's ISO-8859-1 header is read right when the tree has it so.
     The bare ``&``, ``<`` and ``'`` that dlib's writer leaves in file names are mended (``xml_stream``).
@@ -60,8 +64,7 @@ class DlibXml(Format):
     One file when the target ends in ``.xml``, else a folder with ``labels_<split>.xml`` for each split
     (``labels.xml`` when no face says one). Numbers are rounded as dlib itself does, ``floor(x + 0.5)``.
     XML-escaped; ISO-8859-1, or UTF-8 when a name needs it. Lost, by key of ``WriteReport.lost``:
-    ``sub-pixel`` (a point or box is not whole), ``visibility``, ``unlabelled points`` (left out; dlib
-    reads such a face, this reader skips it as wrong_point_count), ``box`` (there was none: the box of the
+    ``sub-pixel`` (a point or box is not whole), ``visibility``, ``box`` (there was none: the box of the
     points is written), ``box source`` (it was not annotated), ``split``, ``subject``, ``subset``,
     ``dataset``, ``attributes``, ``image name`` (comes back otherwise: back-slashes, ``//``). Not written
     at all: ``face without box and points``, ``face with unwritable image name`` (not XML characters).
@@ -89,7 +92,7 @@ class DlibXml(Format):
         for name in files:
             with contextlib.suppress(InputError), tree.open(name) as stream:
                 for count in itertools.islice(
-                    _part_counts(stream, tree.where(name)), PEEKED - counts.total()
+                    point_counts(stream, tree.where(name)), PEEKED - counts.total()
                 ):
                     counts[count] += 1
             if counts.total() >= PEEKED:
@@ -112,16 +115,6 @@ class DlibXml(Format):
         return write(faces, target, scheme)
 
 
-def _part_counts(stream: BinaryIO, where: str) -> Iterator[int]:
-    """How many differently named parts each box has, of those that have any."""
-    xml = XmlStream(stream, where, ("box",))
-    for event, _, element in xml:
-        if event == "start":
-            xml.keep(element)
-        elif count := len({part.get("name") for part in element.iter("{*}part")}):
-            yield count
-
-
 class _Reader:
     """The elements of one file, and the state between them."""
 
@@ -129,9 +122,7 @@ class _Reader:
         self._tree, self._folder, self._where = tree, posixpath.dirname(name), tree.where(name)
         self._split = split_of(name) or ""
         self._count = scheme.count
-        self._in_order = tuple(f"{i:02}" for i in range(scheme.count))
-        self._index = {f"{i:{width}}": i for width in ("", "02") for i in range(scheme.count)}
-        self._parts: list[tuple[str | None, str | None, str | None]] = []
+        self._part_reader = PartReader(scheme.count)
         self._line = self._number = 0
         self._file = self._photo = ""
         self._image: str | None = None
@@ -139,7 +130,7 @@ class _Reader:
 
     def faces(self, stream: BinaryIO) -> Iterator[Face | Skipped]:
         """Every box of the file as a face or skipped, in order."""
-        xml = XmlStream(stream, self._where, ("image", "box"))
+        xml = XmlStream(stream, self._where, ("image", "box"), comments=True)
         if xml.root not in ("", "dataset"):
             raise InputError(
                 f"the root element is <{shown(xml.root[:40])}>",
@@ -188,7 +179,7 @@ class _Reader:
     def _face(self, element: Any, complete: bool) -> Face | Skipped:
         where = self._here()
         given = dict(element.items())
-        self._parts = [(p.get("name"), p.get("x"), p.get("y")) for p in element.iter("{*}part")]
+        parts = parts_of(element)
         label = "".join(text for label in element.iter("{*}label") for text in label.itertext())
         try:
             if not complete:
@@ -199,15 +190,16 @@ class _Reader:
                 raise SkipFace("bad_path", what)
             box = _box(given)
             attributes = _attributes(given, label) if len(given) > 4 or label else {}
-            if not self._parts and attributes.get("ignore") is True:
+            if not parts and attributes.get("ignore") is True:
                 raise SkipFace("ignored", "a box to be ignored, without parts")
-            landmarks = self._landmarks()
+            missing = said_unlabelled(element) if len(parts) < self._count else ()
+            landmarks = self._part_reader.landmarks(parts, missing)
         except SkipFace as fault:
             return fault.at(where)
         return Face(
             image=self._image,
             landmarks=landmarks,
-            visibility=np.full(self._count, VISIBLE if self._parts else NOT_LABELLED, np.uint8),
+            visibility=visibility_of(landmarks),
             box=box,
             box_source="annotated",
             subject=self._photo,
@@ -216,48 +208,6 @@ class _Reader:
             attributes=attributes,
             where=where,
         )
-
-    def _landmarks(self) -> NDArray[np.float32]:
-        """(K, 2) in the scheme's order; NaN throughout for a box without parts."""
-        if not self._parts:
-            return np.full((self._count, 2), np.nan, np.float32)
-        try:
-            names, xs, ys = zip(*self._parts, strict=True)
-            texts = xs + ys
-            values = np.fromiter(map(float, texts), np.float64, len(texts)).reshape(2, -1)
-            plain = "_" not in "".join(texts) and bool((np.abs(values) <= LARGEST).all())
-        except (TypeError, ValueError):
-            plain = False
-        if not plain:
-            raise self._fault()
-        if names != self._in_order:
-            order = [self._index.get(name, -1) for name in names]
-            if sorted(order) != list(range(self._count)):
-                raise self._fault()
-            values = values[:, np.argsort(order)]
-        return values.T.astype(np.float32, order="C")
-
-    def _fault(self) -> SkipFace:
-        """What is wrong with the parts of a box that is known to be no face: names first, then numbers."""
-        seen: set[int] = set()
-        for name, _, _ in self._parts:
-            index = self._index.get(name or "")
-            if index is None:
-                what = "a part without a name" if name is None else f"part {name[:40]!r}"
-                wanted = f"expected {self._in_order[0]} to {self._in_order[-1]}"
-                return SkipFace("unknown_part", f"{what}, {wanted}")
-            if index in seen:
-                return SkipFace("duplicate_part", f"part {name!r} occurs twice")
-            seen.add(index)
-        count = len(self._parts)
-        if count != self._count:
-            return SkipFace("wrong_point_count", f"{count} parts, expected {self._count}")
-        for name, *point in self._parts:
-            for axis, text in zip("xy", point, strict=True):
-                if number_in(text) is None:
-                    what = f"{axis} of part {name!r} is {_quoted(text)}, expected a number"
-                    return SkipFace("not_a_number", what)
-        raise AssertionError("no fault in the parts")
 
 
 def _attributes(given: dict[str, str], label: str) -> dict[str, Attribute]:
@@ -279,12 +229,8 @@ def _box(given: dict[str, str]) -> NDArray[np.float32]:
     values = [number_in(given.get(key)) for key in _BOX]
     for key, value in zip(_BOX, values, strict=True):
         if value is None:
-            raise SkipFace("bad_box", f"{key} is {_quoted(given.get(key))}, expected a number")
+            raise SkipFace("bad_box", f"{key} is {quoted(given.get(key))}, expected a number")
     box = np.array(values, np.float32)
     if not min(box[2:]) > 0:
         raise SkipFace("bad_box", f"width {given['width']}, height {given['height']}, expected above 0")
     return box
-
-
-def _quoted(text: str | None) -> str:
-    return "missing" if text is None else repr(text[:40])

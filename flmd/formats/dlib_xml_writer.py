@@ -14,6 +14,7 @@ from flmd.core import geometry
 from flmd.errors import InputError
 from flmd.face import Attribute, Face
 from flmd.formats.base import WriteReport
+from flmd.formats.dlib_xml_parts import unlabelled_comment
 from flmd.formats.layout import (
     LARGEST,
     count_description_losses,
@@ -147,8 +148,6 @@ def _box_element(face: Face, scheme: Scheme, parts: list[str], report: WriteRepo
         report.lost["box"] += 1
     elif face.box_source != "annotated":
         report.lost["box source"] += 1
-    if labelled.any() and not labelled.all():
-        report.lost["unlabelled points"] += 1
     whole = _rounded(points)
     # A box of points is made of the rounded ones, so that all of them lie in it.
     rounded = geometry.box_of_points(whole) if box is None else _rounded(box)
@@ -164,6 +163,8 @@ def _box_element(face: Face, scheme: Scheme, parts: list[str], report: WriteRepo
         inside = "".join(parts) % tuple(whole.ravel().tolist())
     else:
         inside = "".join(parts[i] % tuple(whole[i].tolist()) for i in np.flatnonzero(labelled))
+        if inside:
+            inside += f"      {unlabelled_comment(np.flatnonzero(~labelled).tolist())}\n"
     text = label + inside
     return head + (f">\n{text}    </box>\n" if text else "/>\n")
 

@@ -575,12 +575,46 @@ def test_a_face_without_box_gets_that_of_its_points(tmp_path):
     assert face.box.tolist() == [0, 100, 68, 68]
 
 
-def test_unlabelled_points_are_left_out_and_counted(tmp_path):
+@pytest.mark.parametrize("missing", [[5], [0], [67], [66, 67], list(range(1, 68)), [0, 30, 67]])
+def test_points_that_are_not_labelled_come_back_so(tmp_path, missing):
     partial = EXPECTED.copy()
-    partial[5] = np.nan
-    assert lost(tmp_path, simple(landmarks=partial)) == {"unlabelled points": 1}
-    assert "name='05'" not in (tmp_path / "out.xml").read_text()
-    assert only_skip(written(tmp_path)).reason == "wrong_point_count"
+    partial[missing] = np.nan
+    faces = [simple(landmarks=partial) for _ in range(3)]
+    assert DLIB.write(faces, tmp_path / "out.xml", IBUG68).lost == {}
+    text = (tmp_path / "out.xml").read_text()
+    assert f"name='{missing[0]:02}'" not in text
+    for face in written(tmp_path):
+        assert np.array_equal(face.landmarks, partial, equal_nan=True)
+        assert np.flatnonzero(face.visibility == 0).tolist() == missing
+    with open_tree(tmp_path) as tree:
+        assert DLIB.scheme_in(tree, ("out.xml",)) == "ibug68"
+
+
+def test_parts_that_leave_a_gap_are_points_that_are_not_labelled(tmp_path):
+    """As imglab writes a face of which somebody left points out."""
+    names = [f"{i:02}" for i in range(68) if i not in (3, 60)]
+    (face,) = read(tmp_path, HEAD + image(box(parts(names))) + FOOT)
+    assert np.flatnonzero(face.visibility == 0).tolist() == [3, 60]
+    assert face.landmarks[4].tolist() == [4, 104]
+    assert np.isnan(face.landmarks[[3, 60]]).all()
+
+
+@pytest.mark.parametrize("comment", ["", "<!-- not labelled: 66 -->", "<!-- not labelled: 5 6 7 x -->"])
+def test_parts_that_only_end_early_are_no_face(tmp_path, comment):
+    """They may be cut off, or five points of another scheme."""
+    names = [f"{i:02}" for i in range(5)]
+    skip = only_skip(read(tmp_path, HEAD + image(box(parts(names) + comment)) + FOOT))
+    assert (skip.reason, skip.what) == ("wrong_point_count", "5 parts, expected 68")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "scheme"),
+    [(range(68), "ibug68"), (range(1, 69), "ibug68"), (range(17, 68), "ibug68"), (range(5), "points5")],
+)
+def test_the_scheme_is_that_of_the_highest_part(tmp_path, numbers, scheme):
+    (tmp_path / "a.xml").write_text(HEAD + image(box(parts([f"{i:02}" for i in numbers]))) + FOOT)
+    with open_tree(tmp_path) as tree:
+        assert DLIB.scheme_in(tree, ("a.xml",)) == scheme
 
 
 def test_what_cannot_be_written_is_counted_not_written(tmp_path):

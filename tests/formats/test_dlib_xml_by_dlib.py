@@ -65,3 +65,12 @@ def test_what_we_write_dlib_reads(tmp_path_factory: pytest.TempPathFactory, draw
     rows = by_dlib(path)
     assert [points for _, _, points in rows] == [f.landmarks.astype(int).tolist() for f in faces]
     assert {rect for _, rect, _ in rows} == {(-3, 5, 40, 41)}
+
+
+def test_dlib_reads_a_face_without_some_of_its_points(tmp_path: Path) -> None:
+    landmarks = np.stack([np.arange(68), np.arange(68)], axis=1).astype(np.float32)
+    landmarks[[5, 67]] = np.nan
+    face = make_face("a.png", landmarks, box=np.array([0, 0, 68, 68], np.float32), box_source="annotated")
+    get("dlib-xml").write([face], tmp_path / "x.xml", IBUG68)
+    ((_, _, points),) = by_dlib(tmp_path / "x.xml")
+    assert points == [[i, i] for i in range(68) if i not in (5, 67)]

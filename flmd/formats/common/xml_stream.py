@@ -56,6 +56,7 @@ class XmlStream:
     stream, where : the document, and its name in messages.
     names : of the elements to hand out, in any namespace; ``line`` is for those of the last name.
     whole : the stream goes to the end of the document; False for a probe of its first bytes.
+    comments : leave comments among the elements.
 
     Attributes
     ----------
@@ -68,8 +69,16 @@ class XmlStream:
         not known; while iterating, after the elements before it, for broken or truncated XML. Names the line.
     """
 
-    def __init__(self, stream: BinaryIO, where: str, names: tuple[str, ...], *, whole: bool = True) -> None:
-        self._where, self._names, self._whole = where, names, whole
+    def __init__(
+        self,
+        stream: BinaryIO,
+        where: str,
+        names: tuple[str, ...],
+        *,
+        whole: bool = True,
+        comments: bool = False,
+    ) -> None:
+        self._where, self._names, self._whole, self._comments = where, names, whole, comments
         self._start = re.compile(rb"<(?:[\w.-]+:)?%s[\s/>]" % names[-1].encode())
         self._texts = _decoded(stream, where)
         self._lines = self.line = 1
@@ -90,7 +99,7 @@ class XmlStream:
                 events=("start", "end"),
                 tag=names,
                 encoding="utf-8",
-                remove_comments=True,
+                remove_comments=not self._comments,
                 remove_pis=True,
                 resolve_entities=False,
                 load_dtd=False,
