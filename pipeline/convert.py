@@ -11,6 +11,7 @@ from flmd.conversion.opening import open_faces
 from flmd.conversion.settings import CropSettings, Reporting, SplitSettings, Workers
 from flmd.core import params, processor, provenance
 from flmd.parallel import dask_cluster
+from flmd.schemes.name_choice import PointNames
 from flmd.tree import Limits
 
 
@@ -24,15 +25,18 @@ def main(name: str) -> None:
     limits = Limits(
         max_total_bytes=int(settings.download.max_total_gib * 2**30), max_ratio=settings.download.max_ratio
     )
-    used = {
-        "dataset": dataset.model_dump(include={"format", "box", "split", "val_share", "test_share"}),
-        "convert": how,
-        "seed": settings.seed,
-    }
+    said = {"format", "box", "split", "val_share", "test_share"}
+    said |= {key for key in ("names",) if getattr(dataset, key) != "auto"}
+    used = {"dataset": dataset.model_dump(include=said), "convert": how, "seed": settings.seed}
     made_from = provenance.made_from([raw], used, stage="convert")
     with (
         open_faces(
-            raw, from_=dataset.format, scheme=how.scheme, limits=limits, scratch=target.parent
+            raw,
+            from_=dataset.format,
+            scheme=how.scheme,
+            names=PointNames.of(dataset.names, f"params.yaml: datasets.{name}.names"),
+            limits=limits,
+            scratch=target.parent,
         ) as faces,
         dask_cluster.connected() as executor,  # FLMD_SCHEDULER; the same bytes with and without
     ):

@@ -14,6 +14,7 @@ import typer
 from flmd import formats
 from flmd.cli.choices import Images
 from flmd.cli.common import check_free, check_there, tell_passed_over
+from flmd.cli.reading import Base, FormatOptions, Names, reading
 from flmd.conversion.converter import convert
 from flmd.conversion.face_source import FaceSource, StoredFaces
 from flmd.conversion.opening import open_faces
@@ -37,9 +38,6 @@ from flmd.parallel import dask_cluster
 from flmd.store.face_store import FaceStore
 from flmd.tree import is_address
 
-BASES = (0, 0.5, 1)
-
-
 Source = Annotated[
     str, typer.Argument(metavar="SRC", help="Annotation file, folder, archive, store, or an address.")
 ]
@@ -48,9 +46,6 @@ From = Annotated[str | None, typer.Option("--from", help="Format of SRC; found o
 To = Annotated[str | None, typer.Option("--to", help="Format of DST when it is no store.")]
 SchemeName = Annotated[str | None, typer.Option(help="Landmark scheme wanted; SRC's own by default.")]
 Partial = Annotated[bool, typer.Option(help="Points that --scheme cannot have from SRC are not labelled.")]
-Base = Annotated[
-    float | None, typer.Option(help="Where SRC counts pixels from, 0, 0.5 or 1; its format says.")
-]
 Box = Annotated[
     BoxPolicy | None, typer.Option(help="What a face's box is; the annotated one where SRC has boxes.")
 ]
@@ -63,10 +58,6 @@ Test = Annotated[float, typer.Option(help="Share of faces to test on, with --spl
 Seed = Annotated[int, typer.Option(help="Of the split.")]
 Pictures = Annotated[
     str | None, typer.Option(help="Where the pictures are, when not beside the annotations.")
-]
-FormatOptions = Annotated[
-    list[str] | None,
-    typer.Option("--option", help="NAME=VALUE: what SRC's format leaves open; docs/formats.md lists them."),
 ]
 ImagesWanted = Annotated[
     Images | None, typer.Option(help="Embed: crops, in a store. By default embed, or none where DST is none.")
@@ -117,6 +108,7 @@ def convert_command(
     scheme: SchemeName = None,
     partial: Partial = False,
     base: Base = None,
+    names: Names = None,
     box: Box = None,
     subject_from: SubjectFrom = None,
     split: Split = SplitPolicy.KEEP,
@@ -140,8 +132,6 @@ def convert_command(
 
     Example: flmd-data convert labels_ibug_300W_train.xml faces.h5 --split subject
     """
-    if base is not None and base not in BASES:
-        raise ParamsError(f"--base is {base:g}", expected="0, 0.5 or 1")
     crop, shares = CropSettings(crop_size, margin, color), SplitSettings(split, val, test, seed)
     scratch = None if is_address(target) else Path(target).absolute().parent
     wanted = _Wanted(
@@ -151,38 +141,25 @@ def convert_command(
     check_there(source)
     if scratch is not None:
         scratch.mkdir(parents=True, exist_ok=True)
+    meant = reading(names, option, base)
     with open_faces(
         source,
         from_=from_,
         scheme=scheme,
-        base=base,
+        base=meant.base,
+        names=meant.names,
         subject_from=subject_from,
         partial=partial,
         pictures=pictures,
-        options=_by_name(option or []),
+        options=meant.options,
         scratch=scratch,
     ) as faces:
         tell_passed_over(faces)
-        if isinstance(faces, StoredFaces) and (split != SplitPolicy.KEEP or val):
-            raise ParamsError(
-                f"--split {split} --val {val:g}, but SRC is a store", hint="use flmd-data split"
-            )
+        _check_store(faces, wanted)
         if wanted.store:
-            asked = {"options": sorted(option)} if option else {}
-            _to_store(faces, wanted, {"base": base, "subject_from": subject_from, **asked})
+            _to_store(faces, wanted, {"subject_from": subject_from, **meant.record()})
         else:
             _to_format(faces, wanted)
-
-
-def _by_name(options: list[str]) -> dict[str, str]:
-    """The values of options written as NAME=VALUE."""
-    found = {}
-    for text in options:
-        name, equals, value = text.partition("=")
-        if not equals or name in found:
-            raise ParamsError(f"--option {text}", expected="NAME=VALUE, each name once")
-        found[name] = value
-    return found
 
 
 def _check(wanted: _Wanted) -> None:
@@ -193,6 +170,13 @@ def _check(wanted: _Wanted) -> None:
         raise ParamsError(f"--images {wanted.images}, but DST is a store", expected="embed or none")
     if not wanted.store and wanted.images == Images.EMBED:
         raise ParamsError("--images embed, but DST is no store", expected="copy, link or none")
+
+
+def _check_store(faces: FaceSource, wanted: _Wanted) -> None:
+    split = wanted.split
+    if isinstance(faces, StoredFaces) and (split.policy != SplitPolicy.KEEP or split.val):
+        what = f"--split {split.policy} --val {split.val:g}, but SRC is a store"
+        raise ParamsError(what, hint="use flmd-data split")
 
 
 def _to_store(faces: FaceSource, wanted: _Wanted, asked: dict[str, Any]) -> None:

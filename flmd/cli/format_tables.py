@@ -20,6 +20,7 @@ COLUMNS = (
     "base",
     "box",
     "visibility",
+    "names",
     "precision",
     "detected by",
 )
@@ -32,6 +33,8 @@ _INTRO = """# Annotation formats
   corner. `--base` says that a file has another base than its format.
 - **box** and **visibility** say whether the format has room for them. Every conversion counts and tells
   what the format has no room for. `--strict` refuses to lose anything.
+- **names** says whether files name the points. Names of a known scheme, however spelt, tell the order of the
+  points ([schemes.md](schemes.md#names-of-points)).
 - **precision** is the smallest step of a coordinate, in pixels. "float" loses nothing of a float32.
 - **writes** is the ending of the file, or a folder. Where DST ends in `.zip`, `.tar` or `.tar.gz`, the
   folder becomes an archive. Some formats need more than points to write; then this column says what.
@@ -81,6 +84,7 @@ def _row(fmt: Format) -> tuple[str, ...]:
         f"{fmt.base:g}",
         "yes" if fmt.boxes else "no",
         "yes" if fmt.visibility else "no",
+        "yes" if fmt.named else "no",
         "float" if fmt.precision == 0 else f"{fmt.precision:g} px",
         fmt.detected_by,
     )
@@ -108,6 +112,6 @@ def _options() -> list[str]:
 
 def table() -> TextTable:
     """The table for a terminal, a row for each format."""
-    chosen = [0, 4, 5, 6, 7, 8, 1]
+    chosen = [0, 4, 5, 6, 7, 8, 9, 1]
     header, *body = [[row[i].replace("`", "") for i in chosen] for row in [COLUMNS, *rows()]]
     return TextTable(header, body, left=range(len(chosen)))

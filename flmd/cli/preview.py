@@ -13,6 +13,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from flmd.cli.reading import Names, reading
 from flmd.conversion.context_crops import Cropped, crop_image
 from flmd.conversion.face_source import StoredFaces
 from flmd.conversion.settings import BoxPolicy, CropSettings
@@ -43,6 +44,7 @@ def preview_command(
         bool, typer.Option(help="The least usual shapes first; their distance from the mean shape is 0 to 1.")
     ] = False,
     from_: Annotated[str | None, typer.Option("--from", help="Format of PATH; found out by default.")] = None,
+    names: Names = None,
 ) -> None:
     """Draw a contact sheet of faces: boxes, points, the lines that join them; hidden points are hollow.
 
@@ -50,7 +52,7 @@ def preview_command(
     """
     from flmd.conversion.opening import open_faces
 
-    with open_faces(path, from_=from_) as source:
+    with open_faces(path, from_=from_, names=reading(names).names) as source:
         if isinstance(source, StoredFaces):
             drawn = draw_sheet(source.store, output, count=count, seed=seed, numbers=numbers, worst=worst)
         elif source.pictures is None:

@@ -35,6 +35,41 @@ scheme. 106 points in InsightFace's order are not `lapa106`.
 reads both with one index map. No file of JD-landmark was at hand to check that.
 """
 
+_NAMES = """\
+## Names of points
+
+Where a file names its points, the names tell their order, wherever the points stand in it. Known are:
+
+- the names of a scheme, in any case and with any separators: `jaw_0`, `Jaw 0`, `jaw-0`. The numbers of the
+  parts may count from 1: `jaw_1` to `jaw_17`;
+- numbers, alone or behind a word that all of them share: `0`, `00`, `kpt-0`, `face-0`, `point 1`. The whole
+  set tells what they count from: 0 where a 0 occurs, 1 where the number of points occurs;
+- the words of COCO-WholeBody's face (`face_contour_1`, `right_eyebrow_1`, ...) and the ids of SPIGA's lists.
+
+A name that stands twice is an error. A file with a part of a scheme's names has a part of its points, and
+the others are not labelled. Names of no known meaning are an error where the points would get one, and a
+line says so. Points that mean nothing (`points17`) keep the order in which the first list names them.
+
+Then you have to say what is meant:
+
+| option | meaning |
+| --- | --- |
+| `--names FILE` | a YAML file says which name is which point |
+| `--names keep` | the points stand in the order of the scheme, whatever their names |
+| `--names 0`, `--names 1` | the names are numbers, which count from there |
+
+The file is a mapping of names to points, by name or by index; `null` leaves a point out:
+
+```yaml
+chin: jaw_8
+nose: 30
+glasses: null
+```
+
+Or it is a list of all names, in the order of the scheme. In params.yaml the same stands under
+`datasets.<name>.names`: `auto`, `keep`, "0", "1", a mapping or a list.
+"""
+
 _MAPPINGS = """\
 ## Mappings
 
@@ -118,6 +153,7 @@ def page() -> str:
             ],
         ),
         _COUNTS.format(usual=usual),
+        _NAMES,
         _MAPPINGS,
         _table(
             ("from \\ to", *(s.name for s in schemes)),

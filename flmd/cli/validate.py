@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from flmd.cli.common import tell_passed_over
+from flmd.cli.reading import Names, reading
 from flmd.core import terminal
 from flmd.errors import InputError, ParamsError
 
@@ -15,6 +16,7 @@ from flmd.errors import InputError, ParamsError
 def validate_command(
     path: Annotated[str, typer.Argument(metavar="PATH", help="A store, or annotations in any format.")],
     from_: Annotated[str | None, typer.Option("--from", help="Format of PATH; found out by default.")] = None,
+    names: Names = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     allow: Annotated[
         list[str] | None, typer.Option(help="A kind of finding to count as a note; may be repeated.")
@@ -35,12 +37,13 @@ def validate_command(
     findings = Findings(allow or ())
     failure: InputError | None = None
     if is_store(path):
-        if from_ is not None:
-            raise ParamsError(f"--from {from_} is for annotation files", expected="nothing for a store")
+        for option, value in (("--from", from_), ("--names", names)):
+            if value is not None:
+                raise ParamsError(f"{option} {value} is for annotation files", expected="nothing for a store")
         kind = "store"
         validate_store(Path(path), findings, pixels=pixels)
     else:
-        with open_faces(path, from_=from_) as source:
+        with open_faces(path, from_=from_, names=reading(names).names) as source:
             kind = source.kind
             tell_passed_over(source)
             try:

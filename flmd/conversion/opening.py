@@ -16,6 +16,7 @@ from flmd.formats import Certainty, Detection, Format
 from flmd.formats.choosing import accepts, blamed, detection_of, refusal
 from flmd.schemes import Scheme, get_scheme
 from flmd.schemes.mapping import SchemeMapping, mapping
+from flmd.schemes.name_choice import AUTO, PointNames
 from flmd.store.face_store import FaceStore
 from flmd.tree import DEFAULT_LIMITS, FileTree, Limits, is_address, is_remote_file, open_beside, open_tree
 from flmd.tree.remote import fetch_to
@@ -30,6 +31,7 @@ def open_faces(
     from_: str | None = None,
     scheme: str | None = None,
     base: float | None = None,
+    names: PointNames = AUTO,
     subject_from: str | None = None,
     partial: bool = False,
     pictures: Path | str | None = None,
@@ -47,6 +49,7 @@ def open_faces(
     scheme : of the faces wanted. Where the source does not say its scheme and has as many points, this
         says what they are; else they are mapped.
     base : what the source counts pixels from, when not what its format says: 0, 0.5 or 1.
+    names : what to do with the names that the source gives its points (``flmd.schemes.name_choice``).
     subject_from : see :class:`~flmd.conversion.face_source.FaceChanges`.
     partial : points without a counterpart in ``scheme`` are not labelled, instead of an error.
     pictures : folder, archive or address of the pictures, when they do not lie with the annotations.
@@ -64,7 +67,8 @@ def open_faces(
         if pictures is not None:
             held = stack.enter_context(open_tree(pictures, limits=limits, scratch=scratch))
         if path is not None:
-            _only_for_annotations(from_, base, options)
+            asked = {"--from": from_, "--base": base, "--names": None if names == AUTO else names.word}
+            _only_for_annotations({**asked, "--option": " ".join(options or ()) or None})
             store = stack.enter_context(FaceStore(path))
             change = _mapping(store.scheme, scheme, partial)
             yield StoredFaces(str(source), store, FaceChanges(change, 0.0, pattern), held)
@@ -72,13 +76,9 @@ def open_faces(
         tree, only = stack.enter_context(_annotations(source, scratch, limits))
         fmt, detection = choose(tree, from_, only, str(source))
         passed_over = "" if only is not None else _passed_over(tree)
-        if passed_over:
-            detection = replace(detection, why=f"{detection.why}; passed over: {passed_over}")
-        fmt = fmt.with_options(options or {})
-        with blamed(fmt, "it tells the scheme"):
-            read_as = get_scheme(fmt.scheme or fmt.scheme_in(tree, detection.files))
-        if scheme is not None and fmt.scheme is None and get_scheme(scheme).count == read_as.count:
-            read_as = get_scheme(scheme)
+        detection = _telling(detection, passed_over)
+        fmt = fmt.with_options(options or {}).with_names(names)
+        read_as = _scheme_of(fmt, tree, detection, scheme)
         change = _mapping(read_as, scheme, partial)
         shift = 0.0 if base is None else fmt.base - base
         held = held or _pictures(fmt, tree, stack)
@@ -197,6 +197,23 @@ def _passed_over(tree: FileTree) -> str:
     return f"{links} (the first: {tree.where(first)}: {tree.passed_over[first].what})"
 
 
+def _telling(detection: Detection, passed_over: str) -> Detection:
+    """The detection, whose reason also tells what was passed over."""
+    return (
+        replace(detection, why=f"{detection.why}; passed over: {passed_over}") if passed_over else detection
+    )
+
+
+def _scheme_of(fmt: Format, tree: FileTree, detection: Detection, wanted: str | None) -> Scheme:
+    """The scheme that points are read as: the wanted one where the source has its points, or as many."""
+    with blamed(fmt, "it tells the scheme"):
+        found = get_scheme(fmt.scheme or fmt.scheme_in(tree, detection.files))
+    if wanted is None or fmt.scheme is not None:
+        return found
+    scheme = get_scheme(wanted)
+    return scheme if scheme.count == found.count or fmt.names.maps_to(scheme) else found
+
+
 def _mapping(source: Scheme, scheme: str | None, partial: bool) -> SchemeMapping | None:
     if scheme is None or scheme == source.name:
         return None
@@ -212,8 +229,7 @@ def _pattern(text: str | None) -> re.Pattern[str] | None:
         raise ParamsError(f"--subject-from {text!r} is no expression: {error}") from None
 
 
-def _only_for_annotations(from_: str | None, base: float | None, options: Mapping[str, str] | None) -> None:
-    option = " ".join(f"{name}={value}" for name, value in (options or {}).items()) or None
-    for said, value in (("--from", from_), ("--base", base), ("--option", option)):
+def _only_for_annotations(asked: Mapping[str, object]) -> None:
+    for option, value in asked.items():
         if value is not None:
-            raise ParamsError(f"{said} {value} is for annotation files", expected="nothing for a store")
+            raise ParamsError(f"{option} {value} is for annotation files", expected="nothing for a store")

@@ -32,6 +32,9 @@ class DatasetParams(_Section):
     format: str = Field(min_length=1, description="annotation format, as `flmd-data formats` lists it")
     accept_license: bool = False
     sample_faces: int = Field(default=0, ge=0, description="faces drawn when source is `sample`")
+    names: Literal["auto", "keep", "0", "1"] | dict[str, str | int | None] | list[str | int] = Field(
+        default="auto", description="what names of points mean, as --names of `flmd-data convert`"
+    )
     box: Literal["annotated", "landmarks", "image"]
     split: Literal["published", "standard", "subject"]
     val_share: float = Field(default=0.1, ge=0, lt=1, description="of the training faces, by subject")

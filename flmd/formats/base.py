@@ -15,6 +15,7 @@ from typing import ClassVar, Self
 from flmd.errors import ParamsError, did_you_mean
 from flmd.face import Face, Skipped
 from flmd.schemes import Scheme
+from flmd.schemes.name_choice import AUTO, PointNames
 from flmd.tree import FileTree
 
 
@@ -86,6 +87,7 @@ class Format(ABC):
     needs : what writing must know of every face besides its points: "image_size", "pixels", "box".
     options : what its files leave open for reading: name -> the values there are, the usual one first.
     chosen : the values that :meth:`with_options` chose, by name.
+    named : do its files name the points? Then ``names`` says how reading takes the names.
     """
 
     name: ClassVar[str]
@@ -121,6 +123,19 @@ class Format(ABC):
     def option(self, name: str) -> str:
         """The value of an option: the chosen one, else the usual one."""
         return self.chosen.get(name, self.options[name][0])
+
+    named: ClassVar[bool] = False
+    names: PointNames = AUTO
+
+    def with_names(self, names: PointNames) -> Self:
+        """This format, taking the names of points in another way; ParamsError where its files have none."""
+        if names == self.names:
+            return self
+        if not self.named:
+            raise ParamsError(f"--names, but {self.name} files do not name their points")
+        other = copy.copy(self)
+        other.names = names
+        return other
 
     @abstractmethod
     def detect(self, tree: FileTree) -> Detection:

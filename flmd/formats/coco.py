@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from flmd.errors import InputError
+from flmd.errors import InputError, ParamsError
 from flmd.face import Face, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
-from flmd.formats.coco_reader import FACE_IN, CocoReader, own_word
+from flmd.formats.coco_names import FACE_IN, Categories, categories_at_end, categories_in
+from flmd.formats.coco_reader import CocoReader, own_word
 from flmd.formats.coco_writer import write
 from flmd.formats.common.json_lists import HEAD, json_heads, text_of
 from flmd.formats.common.json_stream import JsonStream, outline
 from flmd.formats.layout import without_unions
-from flmd.schemes import SCHEMES, Scheme, scheme_of_count
+from flmd.schemes import Scheme, get_scheme, scheme_of_count
+from flmd.schemes.name_choice import PointNames
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
@@ -35,24 +38,26 @@ class Coco(Format):
     Reading
     -------
     Points: with a scheme of 68, ``face_kpts`` where there is one (its box is ``face_box``), ``keypoints``
-    where there are 68, or the face's among 133 (23 to 90, box ``face_box``) or 136 (Halpe: 26 to 93, no
-    box: the annotation's is the person's); with any other scheme the ``keypoints``. The scheme found is
-    the one that the file names, the one with the category's keypoint names, ``wholebody68`` for the three
-    kinds of whole bodies, or that of the number of keypoints. A face without a labelled point stays one.
-    Pictures: ``file_name`` from the JSON's folder, else the only picture whose path ends with it, of
-    several the one in a folder of the list's split. Splits: the file's name
-    (``person_keypoints_train2017.json``). Subject: the picture's path. Attributes: those in
-    ``attributes``, as CVAT writes them, and ``iscrowd`` when it is 1. Ids, area, segmentation,
-    num_keypoints and the category are not kept. A file is read twice, to find its pictures and what v
-    means; the first pass ends early where pictures stand first and a v is 2. Memory holds the table of
-    pictures.
+    where there are 68, or the face's among 133 (23 to 90, box ``face_box``) or 136 (Halpe: 26 to 93, no box:
+    the annotation's is the person's); with any other scheme the ``keypoints``. The scheme found is the one
+    that the file names, the one with the category's keypoint names, ``wholebody68`` for the three kinds of
+    whole bodies, or that of the number of keypoints. A face without a labelled point stays one. Names: a
+    category's ``keypoints`` tell the order of its annotations' points (``flmd.schemes.point_names``); the
+    names of the file's first category that is used, where they mean nothing and the scheme neither. Pictures:
+    ``file_name`` from the JSON's folder, else the only picture whose path ends with it, of several the one in
+    a folder of the list's split. Splits: the file's name (``person_keypoints_train2017.json``). Subject: the
+    picture's path. Attributes: those in ``attributes``, as CVAT writes them, and ``iscrowd`` when it is 1.
+    Ids, area, segmentation, num_keypoints and the category are not kept. A file is read twice, to find its
+    pictures, its categories and what v means; the first pass ends early where pictures stand first,
+    categories before the annotations or in the last MiB, and a v is 2. Memory holds the table of pictures.
 
-    Skipped reasons: ``no_keypoints`` (none in the annotation), ``face_not_valid`` (face_valid is false),
+    Skipped reasons: ``no_keypoints`` (none in the annotation), ``unknown_point`` (a name beyond those of the
+    scheme), ``face_not_valid`` (face_valid is false),
     ``wrong_point_count``, ``not_a_number``, ``bad_visibility`` (v is none of 0, 1, 2), ``bad_box`` (not
     four numbers, or not positive), ``unknown_image`` (image_id is of no picture), ``bad_path`` (no
     file_name, or one that leaves the tree), ``bad_annotation`` (it is no dictionary). InputError, with the
     line: broken or truncated JSON, nesting too deep, an item too large (``json_stream``), no "images", a
-    file that is no object.
+    file that is no object; names of points that are not the scheme's, so that their order cannot be trusted.
 
     Writing
     -------
@@ -71,6 +76,7 @@ class Coco(Format):
     suffix = ".json"
     boxes = True
     visibility = True
+    named = True
 
     def detect(self, tree: FileTree) -> Detection:
         """Any ``*.json`` object with pictures in its first 32 KiB, keypoints there, halfway or at its end.
@@ -100,7 +106,7 @@ class Coco(Format):
         """From the file's own word, the category's names, or the first annotation's number of keypoints."""
         for name in files:
             with tree.open(name) as stream:
-                found = _scheme_in(JsonStream(stream, tree.where(name)))
+                found = _scheme_in(tree, name, JsonStream(stream, tree.where(name)), self.names)
             if found:
                 return found
         where = tree.where(files[0]) if files else tree.origin
@@ -108,8 +114,9 @@ class Coco(Format):
 
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield the annotations of every file in order; see the class for what is skipped."""
+        orders = self.names.orders(scheme)
         for name in files:
-            reader = CocoReader(tree, scheme, name)
+            reader = CocoReader(tree, scheme, name, orders)
             reader.survey()
             yield from reader.faces()
 
@@ -147,36 +154,59 @@ def _not_coco(tree: FileTree, name: str, head: bytes) -> str | None:
     return "its annotations have no keypoints"
 
 
-def _scheme_in(document: JsonStream) -> str | None:
-    named: str | None = None
+def _scheme_in(tree: FileTree, name: str, document: JsonStream, choice: PointNames) -> str | None:
+    """By the file's own word; else by the first annotation with key points and its category's names."""
     if document.kind != "object":
         return None
-    for key in document.members():
-        if key == "info":
-            named = own_word(document.value()).get("scheme")
-        elif key == "categories" and document.at_array():
-            for category in document.items():
-                names = category.get("keypoints") if isinstance(category, dict) else None
-                if isinstance(names, list) and names:
-                    named = _scheme_of_names(names, named) or named
-        elif key == "annotations" and document.at_array():
-            if isinstance(named, str) and named in SCHEMES:
-                return named
-            for annotation in document.items():
-                if isinstance(annotation, dict) and (found := _scheme_of(annotation)):
-                    return found
-    return named if isinstance(named, str) and named in SCHEMES else None
+    own: str | None = None
+    categories: Categories | None = None
+    first: dict[str, Any] | None = None
+    try:
+        for key in document.members():
+            if key == "info":
+                own = _own_scheme(document.value())
+            elif key == "categories" and document.at_array():
+                categories = categories_in(document.items())
+            elif key == "annotations" and document.at_array():
+                annotations = document.items()
+                first = next(filter(_has_points, annotations), None)
+                categories = categories_at_end(tree, name) if categories is None else categories
+                if first is not None and categories is not None:
+                    break
+                deque(annotations, maxlen=0)
+    except InputError:
+        if first is None:  # else reading tells what is wrong, after the good faces
+            raise
+    if choice.word == "auto" and own is not None:
+        return own
+    if first is None:
+        named = [names for names in (categories or {}).values() if names]
+        return next(filter(None, map(choice.scheme_of, named)), None)
+    return _scheme_of(first, categories or {}, choice)
 
 
-def _scheme_of_names(names: list[Any], preferred: str | None) -> str | None:
-    """The scheme with these point names; the preferred one where two have the same."""
-    same = [scheme.name for scheme in SCHEMES.values() if list(scheme.points) == names]
-    return preferred if preferred in same else next(iter(same), None)
+def _own_scheme(info: Any) -> str | None:
+    named = own_word(info).get("scheme")
+    try:
+        return get_scheme(named).name if isinstance(named, str) else None
+    except ParamsError:
+        return None
 
 
-def _scheme_of(annotation: dict[str, Any]) -> str | None:
-    if isinstance(annotation.get("face_kpts"), list):
-        return "wholebody68"
+def _has_points(annotation: Any) -> bool:
+    if not isinstance(annotation, dict):
+        return False
+    keypoints = annotation.get("keypoints")
+    return isinstance(annotation.get("face_kpts"), list) or (
+        isinstance(keypoints, list) and len(keypoints) > 2
+    )
+
+
+def _scheme_of(annotation: dict[str, Any], categories: Categories, choice: PointNames) -> str:
     keypoints = annotation.get("keypoints")
     count = len(keypoints) // 3 if isinstance(keypoints, list) else 0
-    return ("wholebody68" if count in FACE_IN else scheme_of_count(count)) if count else None
+    if isinstance(annotation.get("face_kpts"), list) or count in FACE_IN:
+        return "wholebody68"
+    category = annotation.get("category_id")
+    names = categories.get(category, ()) if isinstance(category, int | str) else ()
+    return (choice.scheme_of(names) if len(names) == count else None) or scheme_of_count(count)

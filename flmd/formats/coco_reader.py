@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from flmd.errors import InputError
 from flmd.face import BOX_SOURCES, SPLITS, VISIBLE, Face, SkipFace, Skipped
+from flmd.formats.coco_names import FACE, FACE_IN, CocoNames, categories_in
 from flmd.formats.common.json_lists import (
     PicturesByPath,
     attributes_in,
@@ -18,16 +20,12 @@ from flmd.formats.common.json_lists import (
     size_in,
 )
 from flmd.formats.common.json_stream import JsonStream
+from flmd.formats.common.named_points import Layout
 from flmd.formats.layout import photo_of, split_of
 from flmd.schemes import Scheme
+from flmd.schemes.name_choice import PointOrders
 from flmd.tree import FileTree
 from flmd.tree.names import shown
-
-FACE_IN = {
-    133: 23,
-    136: 26,
-}  # keypoints of a whole body (COCO-WholeBody, Halpe) -> first of its 68 of the face
-_FACE = 68
 
 
 def own_word(info: Any) -> dict[str, Any]:
@@ -36,33 +34,20 @@ def own_word(info: Any) -> dict[str, Any]:
     return own if isinstance(own, dict) else {}
 
 
-def _points_of(annotation: dict[str, Any], count: int) -> tuple[Any, str | None]:
-    """The keypoints that a scheme of ``count`` points means, and the key of their box; None without any."""
-    keypoints = annotation.get("keypoints")
-    if count != _FACE:
-        return keypoints, "bbox"
-    if "face_kpts" in annotation:
-        return annotation["face_kpts"], "face_box"
-    first = FACE_IN.get(len(keypoints) // 3) if isinstance(keypoints, list) else None
-    if first is None:
-        return keypoints, "bbox"
-    assert isinstance(keypoints, list)
-    return keypoints[3 * first : 3 * (first + _FACE)], "face_box" if "face_box" in annotation else None
-
-
 class CocoReader:
     """One file: what a first pass learns of it, and the faces of a second."""
 
-    def __init__(self, tree: FileTree, scheme: Scheme, name: str) -> None:
+    def __init__(self, tree: FileTree, scheme: Scheme, name: str, orders: PointOrders) -> None:
         self._tree, self._name, self._where, self._count = tree, name, tree.where(name), scheme.count
+        self._names = CocoNames(scheme, orders, self._where)
         self._split = split_of(name) or ""
         self._pictures = PicturesByPath(tree, name, self._split)
         self._images: dict[Hashable, tuple[str, tuple[int, int] | None]] = {}
         self._one_is_visible = True
 
     def survey(self) -> None:
-        """Fill the table of pictures, and find whether any point has v = 2."""
-        complete = False
+        """Fill the table of pictures, find the names of points, and whether any point has v = 2."""
+        complete, known = False, True
         try:
             with self._tree.open(self._name) as stream:
                 document = JsonStream(stream, self._where)
@@ -74,18 +59,32 @@ class CocoReader:
                     elif key == "images" and document.at_array():
                         self._add_images(document)
                         complete = True
+                    elif key == "categories" and document.at_array():
+                        self._names.categories = categories_in(document.items())
                     elif key == "annotations" and document.at_array():
+                        known = self._names.find_at_end(self._tree, self._name)
                         for annotation in document.items():
                             if self._one_is_visible and isinstance(annotation, dict):
-                                values, _ = _points_of(annotation, self._count)
-                                self._one_is_visible = not (isinstance(values, list) and 2 in values[2::3])
-                            if complete and not self._one_is_visible:
+                                self._one_is_visible = not self._has_two(annotation)
+                            if complete and known and not self._one_is_visible:
                                 return
         except InputError:
             if not complete:  # else the second pass stops there too, after the good faces
                 raise
         if not complete:
             raise InputError('no "images"', where=self._where, expected="a table of pictures")
+        if (
+            not known and self._names.categories
+        ):  # they stand behind: which points are the face's was not known
+            self._one_is_visible = True
+            self.survey()
+
+    def _has_two(self, annotation: dict[str, Any]) -> bool:
+        try:
+            values, _, _ = self._keypoints(annotation)
+        except SkipFace:
+            return False
+        return isinstance(values, list) and 2 in values[2::3]
 
     def _add_images(self, document: JsonStream) -> None:
         for image in document.items():
@@ -148,16 +147,32 @@ class CocoReader:
             raise SkipFace("bad_path", what)
         return image, size
 
+    def _keypoints(self, annotation: dict[str, Any]) -> tuple[Any, str | None, Layout | None]:
+        """The key points meant, the key of their box (None without any), and where they go in the scheme."""
+        if self._count == FACE and "face_kpts" in annotation:
+            return annotation["face_kpts"], "face_box", None
+        values = annotation.get("keypoints")
+        count, odd = divmod(len(values), 3) if isinstance(values, list) else (0, 0)
+        layout = self._names.layout(annotation.get("category_id"), count) if count and not odd else None
+        if layout is None:
+            return values, "bbox", None
+        if self._count != FACE or count not in FACE_IN:
+            return values, "bbox", layout
+        columns = layout.columns.tolist()  # of a whole body only the face's points are looked at
+        values = [value for at in columns for value in annotation["keypoints"][3 * at : 3 * at + 3]]
+        box = "face_box" if "face_box" in annotation else None
+        return values, box, replace(layout, columns=np.arange(len(columns)))
+
     def _points(
         self, annotation: dict[str, Any]
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8], str | None]:
-        values, box_key = _points_of(annotation, self._count)
+        values, box_key, layout = self._keypoints(annotation)
         if box_key != "bbox" and annotation.get("face_valid") is False:
             raise SkipFace("face_not_valid", "face_valid is false: the body's face is not labelled")
         if values is None or values == []:
             raise SkipFace("no_keypoints", "an annotation without keypoints")
         numbers = numbers_in(values, "keypoints" if box_key == "bbox" else "the face's keypoints")
-        if len(numbers) != 3 * self._count:
+        if layout is None and len(numbers) != 3 * self._count:
             what = f"{len(numbers)} numbers in keypoints, expected 3 x {self._count}"
             raise SkipFace("wrong_point_count", what)
         x_y_v = numbers.reshape(-1, 3)
@@ -171,6 +186,8 @@ class CocoReader:
         visibility = v.astype(np.uint8)
         if self._one_is_visible:
             visibility[v == 1] = VISIBLE
+        if layout is not None:
+            landmarks, visibility = layout.points(landmarks, visibility)
         return landmarks, visibility, box_key
 
 

@@ -17,6 +17,7 @@ from flmd.formats.cvat_shapes import Labels, ShapesOfImage, scheme_of_shapes
 from flmd.formats.cvat_writer import write
 from flmd.formats.layout import SPLIT_WORDS, photo_of, resolve, split_of, without_unions
 from flmd.schemes import Scheme
+from flmd.schemes.name_choice import PointOrders
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
@@ -35,10 +36,10 @@ class Cvat(Format):
 
     What is a face
     --------------
-    - ``<skeleton label=>`` with a ``<points label= outside= occluded= points="x,y"/>`` for each point of
-      the scheme. Points are keyed by label: the scheme's names, or numbers, counted from 0 when a "0"
-      occurs among them (or among the labels in ``<meta>``) and else from 1. For a scheme ``points<K>``,
-      which has no names of its own, the first skeleton of the file gives the order. ``outside="1"``: not
+    - ``<skeleton label=>`` with a ``<points label= outside= occluded= points="x,y"/>`` for each point of the
+      scheme. Points are keyed by label (``flmd.schemes.point_names``): the scheme's names, however spelt, or
+      numbers, which count from 0 or 1 as those tell that occur among them or in ``<meta>``. For a scheme
+      ``points<K>``, which has no names of its own, the first skeleton gives the order. ``outside="1"``: not
       labelled, 0; ``occluded="1"``: hidden, 1.
     - ``<points points="x,y;x,y;…"/>``: all points of a face in one shape, in the scheme's order.
     - several ``<points>`` of one point each, labels as in a skeleton, with one ``group_id``; or without
@@ -82,6 +83,7 @@ class Cvat(Format):
     base = 0.5
     boxes = True
     visibility = True
+    named = True
 
     def detect(self, tree: FileTree) -> Detection:
         """Any ``*.xml`` with ``<annotations>`` and ``<meta>`` or ``<image>`` in its first 64 KiB."""
@@ -111,16 +113,17 @@ class Cvat(Format):
         for name in files:
             with tree.open(name) as stream:
                 for element, _, labels in _images(stream, tree.where(name)):
-                    found = scheme_of_shapes(element, labels) if element is not None else None
+                    found = scheme_of_shapes(element, labels, self.names) if element is not None else None
                     if found:
                         return found
         return "ibug68"
 
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield the faces of every file, picture by picture; memory holds one picture's shapes."""
+        orders = self.names.orders(scheme)
         for name in files:
             with tree.open(name) as stream:
-                yield from _read(tree, scheme, name, stream)
+                yield from _read(tree, scheme, name, stream, orders)
 
     def write(
         self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
@@ -175,7 +178,9 @@ def _images(stream: BinaryIO, where: str) -> Iterator[tuple[Any, str, Labels]]:
             kept = None
 
 
-def _read(tree: FileTree, scheme: Scheme, name: str, stream: BinaryIO) -> Iterator[Face | Skipped]:
+def _read(
+    tree: FileTree, scheme: Scheme, name: str, stream: BinaryIO, orders: PointOrders
+) -> Iterator[Face | Skipped]:
     folder = posixpath.dirname(name)
     split_of_list = split_of(name) or ""
     for element, place, labels in _images(stream, tree.where(name)):
@@ -189,7 +194,7 @@ def _read(tree: FileTree, scheme: Scheme, name: str, stream: BinaryIO) -> Iterat
         image = _find(tree, folder, file, word)
         size = _size(element)
         where = f"{place} (image {shown(file[:200])}"
-        shapes = ShapesOfImage(element, scheme, labels).faces()
+        shapes = ShapesOfImage(element, scheme, labels, orders).faces()
         shapes += join_boxes(element, shapes, labels)
         for number, shape in enumerate(shapes, 1):
             at = f"{where}, {shape.kind} {number})"

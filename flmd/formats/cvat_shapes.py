@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.errors import InputError
 from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Attribute, SkipFace
 from flmd.formats.layout import number_in
-from flmd.schemes import SCHEMES, Scheme, scheme_of_count
+from flmd.schemes import Scheme, scheme_of_count
+from flmd.schemes.name_choice import PointNames, PointOrders
+from flmd.schemes.point_names import LEFT_OUT, frame_of
 
 CORNER = 0.5  # where CVAT sees the centre of the first pixel
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
@@ -42,26 +45,25 @@ class Labels:
 
     Attributes
     ----------
-    names : of all labels and points. numbers : those names that are numbers. order : label ->
-        index by the first skeleton, for a scheme without names.
+    names : of all labels and points, in order.
     """
 
     def __init__(self) -> None:
-        self.names: set[str] = set()
-        self.numbers: set[int] = set()
-        self.order: dict[str, int] = {}
+        self.names: dict[str, None] = {}
         self._types: dict[str, str] = {}
 
     def declare(self, meta: Any) -> None:
         """Take in a ``<meta>`` element."""
         for label in meta.iter("{*}label"):
-            name = _text(label.find("{*}name"))
-            self.names.add(name)
-            if _numbers([name]):
-                self.numbers.add(int(name))
+            self.names[_text(label.find("{*}name"))] = None
         for attribute in meta.iter("{*}attribute"):
             name = _text(attribute.find("{*}name"))
             self._types[name] = _text(attribute.find("{*}input_type"))
+
+    def like(self, names: Sequence[str]) -> list[str]:
+        """The names that differ from one of these in nothing but a number, and so are points as well."""
+        frames = set(map(frame_of, names)) - {None}
+        return [name for name in self.names if frame_of(name) in frames and name not in names]
 
     def attributes(self, shape: Any) -> dict[str, Attribute]:
         """The ``<attribute>`` children of a shape."""
@@ -83,33 +85,29 @@ def value_of(text: str, input_type: str) -> Attribute:
     return text
 
 
-def scheme_of_shapes(image: Any, labels: Labels) -> str | None:
+def scheme_of_shapes(image: Any, labels: Labels, choice: PointNames) -> str | None:
     """Name of the scheme of the first face in an ``<image>``; None when it holds no points."""
     for shape in image.iterchildren("{*}skeleton", "{*}points"):
-        if shape.tag.rpartition("}")[2] == "skeleton":
+        whole = shape.tag.rpartition("}")[2] == "skeleton"
+        if whole:
             names = [point.get("label") or "" for point in shape.iterchildren("{*}points")]
         else:
             count = (shape.get("points") or "").count(";") + 1
             if count > 1:
                 return scheme_of_count(count)
             names = [point.get("label") or "" for point in image.iterchildren("{*}points")]
-            if _numbers(names):  # points that are not labelled have no shape, but their labels are declared
-                names += [name for name in labels.names if _numbers([name])]
-        if not names:
-            continue
-        fitting = [s for s in SCHEMES.values() if set(names) <= set(s.points)]
-        if fitting:
-            return min(fitting, key=lambda s: s.count).name
-        return scheme_of_count(len(set(names)))
+            names += labels.like(names)  # points that are not labelled have no shape
+        if names:
+            found = choice.scheme_of(names, whole=whole) or choice.scheme_of(names, whole=False)
+            return found or scheme_of_count(len(set(names)))
     return None
 
 
 class ShapesOfImage:
     """The shapes of one ``<image>`` element."""
 
-    def __init__(self, image: Any, scheme: Scheme, labels: Labels) -> None:
-        self._image, self._scheme, self._labels = image, scheme, labels
-        self._index = {name: i for i, name in enumerate(scheme.points)}
+    def __init__(self, image: Any, scheme: Scheme, labels: Labels, orders: PointOrders) -> None:
+        self._image, self._scheme, self._labels, self._orders = image, scheme, labels, orders
 
     def faces(self) -> list[ShapeFace]:
         """Every face of the picture, and what could be none, in the order of their first shapes; no boxes."""
@@ -184,7 +182,7 @@ class ShapesOfImage:
         out = np.full((self._scheme.count, 2), np.nan)
         visibility = np.full(self._scheme.count, NOT_LABELLED, np.uint8)
         for element, index in zip(points, order, strict=True):
-            if element.get("outside") == "1":
+            if index == LEFT_OUT or element.get("outside") == "1":
                 continue
             out[index] = _point(element.get("points") or "", f"point {(element.get('label') or '')[:40]!r}")
             visibility[index] = HIDDEN if element.get("occluded") == "1" else VISIBLE
@@ -197,40 +195,29 @@ class ShapesOfImage:
         if repeated is not None:
             raise SkipFace("duplicate_point", f"label {repeated[:40]!r} occurs twice")
         count = self._scheme.count
-        if complete and len(names) != count:
+        if complete and len(names) != count and self._orders.choice.points is None:
             raise SkipFace("wrong_point_count", f"{len(names)} points, expected {count}")
-        index = self._index
-        if not counts.keys() & index.keys():
-            if _numbers(names):
-                index = self._numbered(names)
-            elif self._scheme.name == f"points{count}":
-                if not self._labels.order and len(names) == count:
-                    self._labels.order = {name: i for i, name in enumerate(names)}
-                index = self._labels.order
-        unknown = next((name for name in names if name not in index), None)
-        if unknown is not None:
-            what = f"label {unknown[:40]!r} is no point of scheme {self._scheme.name}"
-            raise SkipFace("unknown_point", what)
-        return [index[name] for name in names]
-
-    def _numbered(self, names: list[str]) -> dict[str, int]:
-        count = self._scheme.count
-        known = {int(name) for name in names}
-        declared = self._labels.numbers
-        if not {0, count} & known and not {0, count} & declared:
-            what = f"numbers {names[0]} …, among them neither 0 nor {count}: their start is open"
-            raise SkipFace("unknown_point", what)
-        first = 0 if 0 in known | declared & {0} else 1
-        return {name: int(name) - first for name in names if first <= int(name) < first + count}
+        listed = names if complete else [*names, *self._labels.like(names)]
+        try:
+            order = self._orders.of(listed, "", whole=complete)
+        except InputError as error:
+            raise SkipFace("unknown_point", str(error)) from None
+        places = []
+        for name in names:
+            place = order.place(name)
+            if place is None:
+                what = f"label {name[:40]!r} is no point of scheme {self._scheme.name}"
+                raise SkipFace("unknown_point", what)
+            places.append(place)
+        meant = len(places) - places.count(LEFT_OUT)
+        if complete and meant != count:
+            raise SkipFace("wrong_point_count", f"{meant} points, expected {count}")
+        return places
 
 
 def group_of(element: Any) -> str:
     group = (element.get("group_id") or "").strip()
     return "" if group == "0" else group
-
-
-def _numbers(names: Sequence[str]) -> bool:
-    return bool(names) and all(name.isascii() and name.isdecimal() and len(name) < 6 for name in names)
 
 
 def _point(text: str, what: str) -> tuple[float, float]:

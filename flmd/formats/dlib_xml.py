@@ -18,11 +18,13 @@ from flmd.face import Attribute, Face, SkipFace, Skipped, visibility_of
 from flmd.formats.base import Detection, Format, WriteReport
 from flmd.formats.common.xml_stream import LARGEST_KEPT, XmlStream
 from flmd.formats.dlib_xml_lists import REQUIRED, find_lists
-from flmd.formats.dlib_xml_parts import PartReader, parts_of, point_counts, quoted, said_unlabelled
+from flmd.formats.dlib_xml_names import PartPoints
+from flmd.formats.dlib_xml_parts import PartReader, named_points, parts_of, quoted, said_unlabelled
 from flmd.formats.dlib_xml_writer import FLAGS, NUMBERS, write
 from flmd.formats.layout import number_in, photo_of, resolve, split_of
 from flmd.schemes import Scheme, scheme_of_count
 from flmd.schemes.base import MOST_POINTS, USUAL
+from flmd.schemes.name_choice import PointOrders
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
@@ -43,8 +45,9 @@ class DlibXml(Format):
 
     Reading
     -------
-    Parts are keyed by name, ``00`` or ``0`` up, in any order. Where some are missing below the highest one,
-    or a comment written here names them, their points are not labelled; parts that only end early are
+    Parts are keyed by name, in any order: numbers from 0 or from 1, as all of a box's tell, or the scheme's
+    names, however spelt (``flmd.schemes.point_names``). Where numbers are missing below the highest one, or a
+    comment written here names them, their points are not labelled; parts that only end early are
     Skipped("wrong_point_count"). A box without parts is a face of which no point is labelled, or
     Skipped("ignored") when it says ``ignore='1'``; an ignored box with parts stays a face with that
     attribute. A picture without boxes holds no face and yields nothing. File names are
@@ -76,6 +79,7 @@ class DlibXml(Format):
     suffix = ".xml"
     precision = 1.0
     boxes = True
+    named = True
 
     def detect(self, tree: FileTree) -> Detection:
         """Any ``*.xml`` with ``<dataset>`` and ``<images>`` in its first 64 KiB.
@@ -87,26 +91,30 @@ class DlibXml(Format):
         return find_lists(tree)
 
     def scheme_in(self, tree: FileTree, files: tuple[str, ...]) -> str:
-        """By the number of parts that most of the first PEEKED boxes with parts have; ibug68 without any."""
+        """By the names and number of parts that most of the first PEEKED boxes have; ibug68 without any."""
         counts: Counter[int] = Counter()
+        named: dict[int, list[str]] = {}
         for name in files:
             with contextlib.suppress(InputError), tree.open(name) as stream:
-                for count in itertools.islice(
-                    point_counts(stream, tree.where(name)), PEEKED - counts.total()
-                ):
+                boxes = named_points(stream, tree.where(name))
+                for count, names in itertools.islice(boxes, PEEKED - counts.total()):
                     counts[count] += 1
+                    if names:
+                        named.setdefault(count, names)
             if counts.total() >= PEEKED:
                 break
         if not counts:
             return "ibug68"
         usual = max(counts, key=lambda count: (counts[count], count in USUAL))
-        return scheme_of_count(min(usual, MOST_POINTS))
+        told = self.names.scheme_of(named[usual]) if usual in named else None
+        return told or scheme_of_count(min(usual, MOST_POINTS))
 
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield the faces of every file in order, in bounded memory; see the class for what is skipped."""
+        orders = self.names.orders(scheme)
         for name in files:
             with tree.open(name) as stream:
-                yield from _Reader(tree, scheme, name).faces(stream)
+                yield from _Reader(tree, scheme, name, orders).faces(stream)
 
     def write(
         self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
@@ -118,10 +126,10 @@ class DlibXml(Format):
 class _Reader:
     """The elements of one file, and the state between them."""
 
-    def __init__(self, tree: FileTree, scheme: Scheme, name: str) -> None:
+    def __init__(self, tree: FileTree, scheme: Scheme, name: str, orders: PointOrders) -> None:
         self._tree, self._folder, self._where = tree, posixpath.dirname(name), tree.where(name)
         self._split = split_of(name) or ""
-        self._count = scheme.count
+        self._count, self._points = scheme.count, PartPoints(scheme, orders)
         self._part_reader = PartReader(scheme.count)
         self._line = self._number = 0
         self._file = self._photo = ""
@@ -192,8 +200,10 @@ class _Reader:
             attributes = _attributes(given, label) if len(given) > 4 or label else {}
             if not parts and attributes.get("ignore") is True:
                 raise SkipFace("ignored", "a box to be ignored, without parts")
-            missing = said_unlabelled(element) if len(parts) < self._count else ()
-            landmarks = self._part_reader.landmarks(parts, missing)
+            if len(parts) < self._count:
+                landmarks = self._part_reader.landmarks(parts, said_unlabelled(element))
+            else:
+                landmarks = self._points.of(parts)
         except SkipFace as fault:
             return fault.at(where)
         return Face(

@@ -36,22 +36,26 @@ def parts_of(box: Any) -> list[Part]:
     return [(part.get("name"), part.get("x"), part.get("y")) for part in box.iter("{*}part")]
 
 
-def point_counts(stream: BinaryIO, where: str) -> Iterable[int]:
-    """How many points each box with parts is for: by its highest number, counted from 0 or all from 1 up."""
+def named_points(stream: BinaryIO, where: str) -> Iterable[tuple[int, list[str]]]:
+    """How many points each box with parts is for, and their names; no names where some have no part.
+
+    Numbers tell the count by the highest one, counted from 0 or all from 1 up.
+    """
     xml = XmlStream(stream, where, ("box",), comments=True)
     for event, _, element in xml:
         if event == "start":
             xml.keep(element)
             continue
-        names = {part.get("name") for part in element.iter("{*}part")}
+        names = list(dict.fromkeys(part.get("name") or "" for part in element.iter("{*}part")))
         if not names:
             continue
-        if not all(name is not None and _NUMBER.fullmatch(name) for name in names):
-            yield len(names)
+        if not all(map(_NUMBER.fullmatch, names)):
+            yield len(names), names
             continue
-        numbers = {int(name) for name in names if name is not None} | said_unlabelled(element)
+        numbers = set(map(int, names)) | said_unlabelled(element)
         from_1 = min(numbers) == 1 and max(numbers) == len(numbers)
-        yield max(numbers) + (0 if from_1 else 1)
+        count = max(numbers) + (0 if from_1 else 1)
+        yield count, names if count == len(names) else []
 
 
 class PartReader:

@@ -26,12 +26,12 @@ from flmd.formats.common.json_stream import JsonStream
 from flmd.formats.label_studio_pictures import PicturesByUrl
 from flmd.formats.label_studio_writer import write
 from flmd.formats.layout import photo_of, split_of, without_unions
-from flmd.schemes import SCHEMES, Scheme, scheme_of_count
+from flmd.schemes import Scheme
+from flmd.schemes.point_names import LEFT_OUT, PointOrder
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
 _MOST_SCANNED = 100
-_UNNAMED = re.compile(r"point_([0-9]{1,4})")
 _LIST = re.compile(r"\s*\[\s*\{")
 _REQUIRED = "no *.json that is a list of Label Studio tasks with keypointlabels"
 
@@ -39,8 +39,9 @@ _REQUIRED = "no *.json that is a list of Label Studio tasks with keypointlabels"
 class LabelStudio(Format):
     """Label Studio JSON: a list of ``{"data": {"image": …}, "annotations": [{"result": [region, …]}]}``.
 
-    A ``keypointlabels`` region is a point, its label the scheme's name of the point or its number ("0" up);
-    a ``rectanglelabels`` region is a box. Both are in percent of the picture (``original_width``,
+    A ``keypointlabels`` region is a point, its label the scheme's name of the point, however spelt, or its
+    number: those in the first 100 tasks tell whether they count from 0 or 1 (``flmd.schemes.point_names``).
+    A ``rectanglelabels`` region is a box. Both are in percent of the picture (``original_width``,
     ``original_height``), measured from its left and top edge, so pixel x is ``percent * width / 100 - 0.5``
     (base 0.5), for the corner of a box too. A point that has no region is NaN; the others are visible (2).
 
@@ -76,6 +77,7 @@ class LabelStudio(Format):
     base = 0.5
     suffix = ".json"
     boxes = True
+    named = True
     needs = frozenset(("image_size",))
 
     def detect(self, tree: FileTree) -> Detection:
@@ -100,27 +102,25 @@ class LabelStudio(Format):
 
     def scheme_in(self, tree: FileTree, files: tuple[str, ...]) -> str:
         """The smallest scheme with all labels of the first 100 tasks, or that of the highest number."""
-        labels: set[str] = set()
+        labels: dict[str, None] = {}
         for name in files:
             labels |= _labels(tree, name)
-        fitting = [scheme for scheme in SCHEMES.values() if labels <= set(scheme.points)]
-        if labels and fitting:
-            return min(fitting, key=lambda scheme: scheme.count).name
-        unnamed = [match for match in map(_UNNAMED.fullmatch, labels) if match]
-        if labels and len(unnamed) == len(labels):
-            return f"points{max(int(match[1]) for match in unnamed) + 1}"
-        numbers = [int(label) for label in labels if label.isascii() and label.isdecimal() and len(label) < 5]
-        if labels and len(numbers) == len(labels):
-            return scheme_of_count(max(numbers) + 1)
-        what = f"labels {', '.join(sorted(labels)[:5])[:100]}, …" if labels else "no key points"
+        found = self.names.scheme_of(list(labels), whole=False) if labels else None
+        if found is not None:
+            return found
         where = tree.where(files[0]) if files else tree.origin
-        raise InputError(what, where=where, expected="names or numbers of a scheme's points")
+        if not labels:
+            raise InputError("no key points", where=where)
+        what = f"labels {', '.join(sorted(labels)[:5])[:100]}, …"
+        expected = "names or numbers of a scheme's points"
+        raise InputError(what, where=where, expected=expected, hint="--names FILE says which is which")
 
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield the faces of every task in order; see the class for what is skipped."""
-        index = {str(i): i for i in range(scheme.count)}
-        index |= {name: i for i, name in enumerate(scheme.points)}
+        orders = self.names.orders(scheme)
         for name in files:
+            labels = _labels(tree, name)
+            order = orders.of(list(labels), tree.where(name), whole=False) if labels else PointOrder({})
             with tree.open(name) as stream:
                 document = JsonStream(stream, tree.where(name))
                 if document.kind != "array":
@@ -129,7 +129,7 @@ class LabelStudio(Format):
                 pictures = PicturesByUrl(tree, name, split)
                 for number, task in enumerate(document.items()):
                     where = f"{tree.where(name)}:{document.line} (task {number})"
-                    for face in _faces(task, where, index, scheme.count, pictures):
+                    for face in _faces(task, where, order, scheme.count, pictures):
                         if isinstance(face, Face):
                             face.split = split
                         yield face
@@ -148,9 +148,9 @@ def _middle(tree: FileTree, name: str, head: bytes) -> str:
         return ""
 
 
-def _labels(tree: FileTree, name: str) -> set[str]:
-    """Labels of the points of the first 100 tasks, as far as they can be read."""
-    labels: set[str] = set()
+def _labels(tree: FileTree, name: str) -> dict[str, None]:
+    """Labels of the points of the first 100 tasks, as far as they can be read, in the order they come in."""
+    labels: dict[str, None] = {}
     try:
         with tree.open(name) as stream:
             document = JsonStream(stream, tree.where(name))
@@ -158,7 +158,7 @@ def _labels(tree: FileTree, name: str) -> set[str]:
                 for _, task in zip(range(_MOST_SCANNED), document.items(), strict=False):
                     for annotation in _annotations(task):
                         for region in _regions(annotation, "keypointlabels"):
-                            labels.update(filter(None, [_label(region)]))
+                            labels |= dict.fromkeys(filter(None, [_label(region)]))
     except InputError:
         pass
     return labels
@@ -210,7 +210,7 @@ def _groups(annotation: dict[str, Any]) -> list[_Group]:
 
 
 def _faces(
-    task: Any, where: str, index: dict[str, int], count: int, pictures: PicturesByUrl
+    task: Any, where: str, order: PointOrder, count: int, pictures: PicturesByUrl
 ) -> Iterator[Face | Skipped]:
     annotations = _annotations(task)
     if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
@@ -233,18 +233,20 @@ def _faces(
                 try:
                     if image is None:
                         raise SkipFace("bad_path", "the task's data name no picture in the tree")
-                    yield _face(group, image, here, index, count)
+                    yield _face(group, image, here, order, count)
                 except SkipFace as fault:
                     yield fault.at(here)
 
 
-def _face(group: _Group, image: str, where: str, index: dict[str, int], count: int) -> Face:
+def _face(group: _Group, image: str, where: str, order: PointOrder, count: int) -> Face:
     size = None
     landmarks = np.full((count, 2), np.nan, np.float32)
     seen: set[int] = set()
     for region in group.points:
         label = _label(region)
-        place = index.get(label or "")
+        place = None if label is None else order.place(label)
+        if place == LEFT_OUT:
+            continue
         if place is None:
             what = f"label {label[:40]!r}" if label is not None else "a point without one label"
             raise SkipFace("unknown_label", f"{what}, expected a name of the scheme's points, or a number")

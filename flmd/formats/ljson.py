@@ -14,10 +14,13 @@ from flmd.errors import InputError
 from flmd.face import Face, SkipFace, Skipped, visibility_of
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
 from flmd.formats.common.json_file import content_of
+from flmd.formats.common.named_points import layout_of
 from flmd.formats.layout import LARGEST, PicturesBeside, photo_of, split_of_path
 from flmd.formats.ljson_writer import is_group_of, write
 from flmd.schemes import Scheme, scheme_of_count
 from flmd.schemes.base import MOST_POINTS
+from flmd.schemes.name_choice import PointOrders
+from flmd.schemes.point_names import misplaced_part
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
@@ -34,13 +37,15 @@ class Ljson(Format):
 
     Reading
     -------
-    A file describes the picture beside it under the same stem, ``<stem>.jpg`` where there is none. In
-    version 3 each group is a face; its name becomes the attribute ``group``, unless it is the scheme's, or
-    that with ``_face2``, ``_face3``, …. In version 2 the file is one group without a name. In version 1,
-    ``{"groups": [{"label", "landmarks": [{"point": [y, x]}]}]}``, the groups are parts of one face, whose
-    points are theirs in turn. Labels (masks) and connectivity are not kept: the scheme has its own regions.
-    The split is that of the deepest folder that says one. The subject is the picture's path without ending
-    and ``_mirror``. Any number of points: 68 are ibug68; the scheme of a tree is that of the first group.
+    A file describes the picture beside it under the same stem, ``<stem>.jpg`` where there is none. In version
+    3 each group is a face; its name becomes the attribute ``group``, unless it is the scheme's, or that with
+    ``_face2``, ``_face3``, …. In version 2 the file is one group without a name. In version 1, ``{"groups":
+    [{"label", "landmarks": [{"point": [y, x]}]}]}``, the groups are parts of one face, whose points are
+    theirs in turn. Labels (masks) and connectivity are not kept: the scheme has its own regions. Labels of
+    one point each tell the order of the points; a label like "nose" that has other points than the scheme's
+    nose shows that the order is not the scheme's (``unknown_order``). The split is that of the deepest folder
+    that says one. The subject is the picture's path without ending and ``_mirror``. Any number of points: 68
+    are ibug68; the scheme of a tree is that of the first group.
 
     Skipped, a face or a file, and the next one is read: ``bad_json`` (broken, truncated or too deep),
     ``bad_structure`` (a key is missing or holds something else; a version above 3), ``not_a_number`` (a
@@ -61,6 +66,7 @@ class Ljson(Format):
 
     name = "ljson"
     title = "Menpo LJSON beside each picture"
+    named = True
     detected_by = '*.ljson that begin as a JSON object with "groups" or "landmarks"'
 
     def detect(self, tree: FileTree) -> Detection:
@@ -77,7 +83,10 @@ class Ljson(Format):
         for name in files[:LOOKED_AT]:
             try:
                 for _, points in _groups(content_of(tree, name)):
-                    return scheme_of_count(len(_points(points)))
+                    count = len(_points(points))
+                    single = [label for label, mask in _labels(points) if len(mask) == 1]
+                    named = self.names.scheme_of(single) if len(single) == count else None
+                    return named or scheme_of_count(count)
             except SkipFace:
                 continue
         return "ibug68"
@@ -85,6 +94,7 @@ class Ljson(Format):
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield the faces of each file in order; memory holds one file."""
         pictures = PicturesBeside(tree)
+        orders = self.names.orders(scheme)
         for name in files:
             where = tree.where(name)
             image = pictures.name_for(name)
@@ -98,9 +108,7 @@ class Ljson(Format):
                 here = where if group is None else f"{where} (group {shown(group[:80])})"
                 try:
                     landmarks = _points(points)
-                    if len(landmarks) != scheme.count:
-                        what = f"{len(landmarks)} points, expected {scheme.count}"
-                        raise SkipFace("wrong_point_count", what)
+                    landmarks = _in_order(landmarks, _labels(points), scheme, orders)
                 except SkipFace as fault:
                     yield fault.at(here)
                     continue
@@ -174,6 +182,39 @@ def _points(found: Any) -> NDArray[np.float32]:
                 raise SkipFace("not_a_number", f"point {number} holds {_brief(value)}, expected a number")
         out[number] = point[1], point[0]
     return out.astype(np.float32)
+
+
+def _labels(found: Any) -> list[tuple[str, list[int]]]:
+    """The points of each label of a version 3 group, as far as they are lists of indices."""
+    labels = found.get("labels") if isinstance(found, dict) else None
+    masks = []
+    for label in labels if isinstance(labels, list) else ():
+        mask = label.get("mask") if isinstance(label, dict) else None
+        if isinstance(mask, list) and all(type(index) is int for index in mask):
+            masks.append((str(label.get("label")), mask))
+    return masks
+
+
+def _in_order(
+    landmarks: NDArray[np.float32], labels: list[tuple[str, list[int]]], scheme: Scheme, orders: PointOrders
+) -> NDArray[np.float32]:
+    """The points in the scheme's order, as far as labels tell one: those of single points, or of parts."""
+    names = {mask[0]: label for label, mask in labels if len(mask) == 1}
+    if names and sorted(names) == list(range(len(landmarks))):
+        try:
+            layout = layout_of([names[index] for index in range(len(names))], scheme, orders, "")
+        except InputError as error:
+            if len(landmarks) == scheme.count:
+                raise SkipFace("unknown_order", str(error)) from None
+        else:
+            return landmarks if layout is None else layout.points(landmarks, visibility_of(landmarks))[0]
+    if len(landmarks) != scheme.count:
+        raise SkipFace("wrong_point_count", f"{len(landmarks)} points, expected {scheme.count}")
+    strange = misplaced_part(dict(labels), scheme) if orders.choice.word == "auto" else None
+    if strange is not None:
+        what = f"label {strange[:40]!r} has other points than in scheme {scheme.name}"
+        raise SkipFace("unknown_order", what + "; --names keep takes them as they stand")
+    return landmarks
 
 
 def _brief(value: Any) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
+from flmd.formats.common.named_points import Layout
 from flmd.formats.csv_map import ENDING, CsvMap, maps_of, own_map, read_map
+from flmd.formats.csv_names import layout_of_header
 from flmd.formats.csv_rows import RowReader
 from flmd.formats.mapped_csv_writer import write
 from flmd.schemes import Scheme
+from flmd.schemes.name_choice import PointOrders
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
@@ -32,12 +36,14 @@ class MappedCsv(Format):
 
     Reading
     -------
-    Row by row with Python's csv module, in UTF-8. Both coordinates missing (the map's ``missing``
-    markers, as text or as number): the point is not labelled, and so it is where its visibility is 0. A
-    box of which all four cells are missing is none. Pictures are looked for beside the table, then beside
-    the map; a name found nowhere is kept. Sizes of pictures, for normalised units, come from columns or
-    from the pictures' headers. Without a split column the split comes from the table's path; without a
-    subject, or where the cell is blank, the subject is the picture's path without ending.
+    Row by row with Python's csv module, in UTF-8. Of a run of columns the header's names tell the order of
+    the points, of a list of columns only the scheme's own words (``flmd.schemes.point_names``). Both
+    coordinates missing (the map's ``missing`` markers, as text or as number): the point is not labelled, and
+    so it is where its visibility is 0. A box of which all four cells are missing is none. Pictures are looked
+    for beside the table, then beside the map; a name found nowhere is kept. Sizes of pictures, for normalised
+    units, come from columns or from the pictures' headers. Without a split column the split comes from the
+    table's path; without a subject, or where the cell is blank, the subject is the picture's path without
+    ending.
 
     Skipped reasons: ``short_row``, ``long_row``, ``not_a_number`` (naming the column; also nan, inf, one
     of two coordinates missing), ``bad_path``, ``bad_box``, ``bad_value`` (visibility, split, size, box
@@ -61,6 +67,7 @@ class MappedCsv(Format):
     suffix = ".csv"
     boxes = True
     visibility = True
+    named = True
 
     def detect(self, tree: FileTree) -> Detection:
         """Tables that a ``*.flmd.yaml`` is for; an error in the map is the reason when it cannot be used."""
@@ -87,15 +94,19 @@ class MappedCsv(Format):
 
     def scheme_in(self, tree: FileTree, files: tuple[str, ...]) -> str:
         """What the map of the first table says."""
-        maps = [name if name.lower().endswith(ENDING) else _map_of(tree, name) for name in files[:1]]
-        return read_map(tree, maps[0]).scheme_name() if maps else "ibug68"
+        if not files:
+            return "ibug68"
+        named = self.names.scheme_of(()) if self.names.points is not None else None
+        own = files[0] if files[0].lower().endswith(ENDING) else _map_of(tree, files[0])
+        return named or read_map(tree, own).scheme_name()
 
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield the faces of every table in order; memory holds one row."""
+        orders = self.names.orders(scheme)
         for name in (table for file in files for table in _tables_in(tree, file)):
             map_name = _map_of(tree, name)
             table_map = read_map(tree, map_name)
-            if table_map.count() != scheme.count:
+            if table_map.count() != scheme.count and self.names.points is None:
                 raise InputError(
                     f"a map of {table_map.count()} points",
                     where=tree.where(map_name),
@@ -105,7 +116,7 @@ class MappedCsv(Format):
                 tree.open(name) as stream,
                 io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="") as text,
             ):
-                yield from _read(tree, name, map_name, table_map, text)
+                yield from _Table(tree, name, map_name, table_map, text).faces(scheme, orders)
 
     def write(
         self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
@@ -142,26 +153,43 @@ def _lines(text: TextIO, where: str) -> Iterator[str]:
         yield line
 
 
-def _read(
-    tree: FileTree, name: str, map_name: str, table_map: CsvMap, text: TextIO
-) -> Iterator[Face | Skipped]:
-    where = tree.where(name)
-    rows = csv.reader(_lines(text, where), strict=True, delimiter=table_map.delimiter)
-    reader: RowReader | None = None
-    line = 1
-    try:
-        for row in rows:
-            if reader is None:
-                reader = RowReader(tree, name, map_name, table_map, row)
-                if table_map.header:
-                    line = rows.line_num + 1
-                    continue
-            if row and reader.is_wanted(row):
-                yield reader.face(row, f"{where}:{line}")
-            line = rows.line_num + 1
-    except csv.Error as error:
-        raise InputError(
-            f"broken CSV ({error})", where=f"{where}:{line}", hint="look for a quote that is never closed"
-        ) from None
-    if reader is None:
-        raise InputError("the table is empty", where=f"{where}:1", expected="a face in every row")
+@dataclass(frozen=True)
+class _Table:
+    """One table, opened as text."""
+
+    tree: FileTree
+    name: str
+    map_name: str
+    map: CsvMap
+    text: TextIO
+
+    def faces(self, scheme: Scheme, orders: PointOrders) -> Iterator[Face | Skipped]:
+        """Every row as a face or skipped, its points in the scheme's order."""
+        where = self.tree.where(self.name)
+        rows = csv.reader(_lines(self.text, where), strict=True, delimiter=self.map.delimiter)
+        reader: RowReader | None = None
+        layout: Layout | None = None
+        line = 1
+        try:
+            for row in rows:
+                if reader is None:
+                    reader = RowReader(self.tree, self.name, self.map_name, self.map, row)
+                    layout = layout_of_header(self.map, row, scheme, orders, f"{where}:1")
+                    if self.map.header:
+                        line = rows.line_num + 1
+                        continue
+                if row and reader.is_wanted(row):
+                    yield _placed(reader.face(row, f"{where}:{line}"), layout)
+                line = rows.line_num + 1
+        except csv.Error as error:
+            hint = "look for a quote that is never closed"
+            raise InputError(f"broken CSV ({error})", where=f"{where}:{line}", hint=hint) from None
+        if reader is None:
+            raise InputError("the table is empty", where=f"{where}:1", expected="a face in every row")
+
+
+def _placed(face: Face | Skipped, layout: Layout | None) -> Face | Skipped:
+    if layout is None or isinstance(face, Skipped):
+        return face
+    landmarks, visibility = layout.points(face.landmarks, face.visibility)
+    return replace(face, landmarks=landmarks, visibility=visibility)

@@ -25,6 +25,8 @@ from flmd.formats.common.json_stream import JsonStream, outline
 from flmd.formats.layout import photo_of, resolve, split_of, without_unions
 from flmd.formats.writing import check_points, count_lost, list_files, usable_box
 from flmd.schemes import Scheme, scheme_of_count
+from flmd.schemes.name_choice import PointOrders
+from flmd.schemes.point_names import LEFT_OUT, PointOrder, numbered_order, start_is_open
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
@@ -42,9 +44,9 @@ class SpigaJson(Format):
     in degrees and 3 of a translation, becomes the attributes ``headpose_0`` to ``headpose_5``; null is none.
 
     ``ids`` name the points, and a point that is not labelled is left out of all three lists, as SPIGA's own
-    loader has it. The first face of the file (within 1000) with as many ids as the scheme has points sets
-    their order; another face's points are put in that order, NaN where an id is absent. Where no face is
-    complete the ids count as the numbers of points, from 0. Without ids, points are in order.
+    loader has it. Known are SPIGA's ids of 68 and 98 points, and numbers (``flmd.schemes.point_names``);
+    those of the first face (within 1000) with as many as the scheme has points tell which. Where no face is
+    complete, numbers count from 0. Without ids, points are in order.
 
     Reading
     -------
@@ -72,6 +74,7 @@ class SpigaJson(Format):
     suffix = ".json"
     boxes = True
     visibility = True
+    named = True
 
     def detect(self, tree: FileTree) -> Detection:
         """Any ``*.json`` list whose first item has a picture's path and landmarks."""
@@ -96,21 +99,26 @@ class SpigaJson(Format):
         return Detection(tuple(files), why)
 
     def scheme_in(self, tree: FileTree, files: tuple[str, ...]) -> str:
-        """That of the most points any of the first 1000 faces has: some may lack a few."""
-        most = 0
+        """That of the ids where they are words; else of the most points any of the first 1000 faces has."""
         for name in files:
+            most = 0
+            ids: dict[str, None] = {}
             for item in _first_items(tree, name):
                 points = _points(item)
                 most = max(most, len(points) if isinstance(points, list) else 0)
+                ids |= dict.fromkeys(_ids(item))
             if most:
-                return scheme_of_count(most)
+                told = not all(map(str.isdecimal, ids)) or self.names.points is not None
+                named = self.names.scheme_of(list(ids), whole=False) if told else None
+                return named or scheme_of_count(most)
         where = tree.where(files[0]) if files else tree.origin
         raise InputError("no face with landmarks", where=where)
 
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield the faces of every file in order; see the class for what is skipped."""
+        orders = self.names.orders(scheme)
         for name in files:
-            order = _order_of_ids(tree, name, scheme.count)
+            order = _order_of_ids(tree, name, scheme, orders)
             with tree.open(name) as stream:
                 document = JsonStream(stream, tree.where(name))
                 if document.kind != "array":
@@ -168,15 +176,25 @@ def _first_items(tree: FileTree, name: str) -> Iterator[Any]:
         return
 
 
-def _order_of_ids(tree: FileTree, name: str, count: int) -> dict[str, int]:
-    """Each id's place in the scheme, as the first complete face has them; their own numbers without one."""
+def _order_of_ids(tree: FileTree, name: str, scheme: Scheme, orders: PointOrders) -> PointOrder:
+    """What ids mean, by those of the first complete face, else by all; else they are numbers from 0."""
+    seen: dict[str, None] = {}
     for item in _first_items(tree, name):
-        ids = item.get("ids") if isinstance(item, dict) else None
-        if isinstance(ids, list) and len(ids) == count:
-            order = {_id(v): place for place, v in enumerate(ids)}
-            if len(order) == count:
-                return order
-    return {str(place): place for place in range(count)}
+        ids = _ids(item)
+        if len(ids) == scheme.count == len(set(ids)):
+            return orders.of(ids, tree.where(name))
+        seen |= dict.fromkeys(ids)
+    if not seen:
+        return PointOrder({})
+    names = list(seen)
+    from_0 = numbered_order(names, scheme, 0) if start_is_open(names, scheme) else None
+    return from_0 or orders.of(names, tree.where(name), whole=False)
+
+
+def _ids(item: Any) -> list[str]:
+    """The ids of a face; none where there are none."""
+    ids = item.get("ids") if isinstance(item, dict) else None
+    return list(map(_id, ids)) if isinstance(ids, list) else []
 
 
 def _id(value: Any) -> str:
@@ -186,7 +204,7 @@ def _id(value: Any) -> str:
     return str(value) if isinstance(value, str) or (isinstance(value, int) and abs(value) < 1 << 64) else "?"
 
 
-def _face(item: Any, order: dict[str, int], count: int, pictures: PicturesByPath) -> Face:
+def _face(item: Any, order: PointOrder, count: int, pictures: PicturesByPath) -> Face:
     if not isinstance(item, dict):
         raise SkipFace("bad_annotation", "an item that is no dictionary")
     path = item.get("imgpath")
@@ -208,7 +226,7 @@ def _face(item: Any, order: dict[str, int], count: int, pictures: PicturesByPath
 
 
 def _landmarks(
-    item: dict[str, Any], order: dict[str, int], count: int
+    item: dict[str, Any], order: PointOrder, count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     points = points_in(_points(item), "landmarks")
     visible = np.ones(len(points))
@@ -227,14 +245,16 @@ def _landmarks(
         if not isinstance(ids, list) or len(ids) != len(points):
             what = f"{len(ids) if isinstance(ids, list) else 'no'} ids for {len(points)} points"
             raise SkipFace("wrong_point_count", what)
-        if len(points) > count:
+        if len(points) > count and LEFT_OUT not in order.places.values():
             raise SkipFace("wrong_point_count", wrong_count)
         places = []
         for value in ids:
-            place = order.get(_id(value))
+            place = order.place(_id(value))
             if place is None:
                 raise SkipFace("unknown_id", f"id {_id(value)[:40]} is not among the other faces' ids")
             places.append(place)
+        meant = [number for number, place in enumerate(places) if place != LEFT_OUT]
+        points, visible, places = points[meant], visible[meant], [places[number] for number in meant]
         if len(set(places)) < len(places):
             raise SkipFace("duplicate_point", "an id occurs twice")
     landmarks = np.full((count, 2), np.nan, np.float32)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from flmd.errors import InputError, ParamsError
 from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Attribute, Face, SkipFace, Skipped
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
+from flmd.formats.common.named_points import Layout, layout_of
 from flmd.formats.common.picture_sizes import PictureSizes
 from flmd.formats.layout import LARGEST, number_in, photo_of
 from flmd.formats.yolo_pose_layout import (
@@ -25,6 +26,7 @@ from flmd.formats.yolo_pose_layout import (
 )
 from flmd.formats.yolo_pose_writer import picture_name, write
 from flmd.schemes import Scheme, get_scheme, scheme_of_count
+from flmd.schemes.name_choice import PointOrders
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
@@ -40,14 +42,16 @@ class YoloPose(Format):
 
     Reading
     -------
-    With a data YAML (``kpt_shape: [K, 2 or 3]``, ``train``, ``val``, ``test``, ``names``), every label
-    file in its folder and below: ``.txt`` below a folder ``labels``, or beside its picture. Without, the
-    same files where all rows have one length that is 5 + 2K or 5 + 3K: triples where every third number
-    is 0, 1 or 2, else pairs; where both could be (nothing but 0, 1, 2), a YAML is needed. The picture
-    has the same stem, ``images`` for the last ``labels`` of its path; its header gives the size. The split
-    is the YAML's (folders, or lists of pictures), else that of the folder next to ``labels``, else of
-    words in the path. Class names other than "face" become the attribute ``label``; a class without a
-    name, other than 0, the attribute ``class``. The subject is the picture's path without ending.
+    With ``kpt_names`` in the data YAML, a list for each class, the names tell the order of the points
+    (``flmd.schemes.point_names``). With a data YAML (``kpt_shape: [K, 2 or 3]``, ``train``, ``val``,
+    ``test``, ``names``), every label file in its folder and below: ``.txt`` below a folder ``labels``, or
+    beside its picture. Without, the same files where all rows have one length that is 5 + 2K or 5 + 3K:
+    triples where every third number is 0, 1 or 2, else pairs; where both could be (nothing but 0, 1, 2), a
+    YAML is needed. The picture has the same stem, ``images`` for the last ``labels`` of its path; its header
+    gives the size. The split is the YAML's (folders, or lists of pictures), else that of the folder next to
+    ``labels``, else of words in the path. Class names other than "face" become the attribute ``label``; a
+    class without a name, other than 0, the attribute ``class``. The subject is the picture's path without
+    ending.
 
     Skipped reasons, for every line: ``wrong_point_count``, ``not_a_number``, ``bad_box`` (not positive),
     ``bad_visibility`` (not 0, 1 or 2), ``image_missing``, and ImageError's reasons. InputError: a YAML
@@ -73,6 +77,7 @@ class YoloPose(Format):
     boxes = True
     visibility = True
     needs = frozenset({"image_size"})
+    named = True
 
     def detect(self, tree: FileTree) -> Detection:
         """The data YAMLs, certain; without any, the label files when their rows tell K, possible."""
@@ -107,11 +112,12 @@ class YoloPose(Format):
             return scheme_of_count(shape[0])
         yaml = read_data_yaml(tree, yamls[0])
         try:
-            if yaml.scheme and get_scheme(yaml.scheme).count == yaml.points:
+            if self.names.word == "auto" and yaml.scheme and get_scheme(yaml.scheme).count == yaml.points:
                 return yaml.scheme
         except ParamsError:
             pass
-        return scheme_of_count(yaml.points)
+        found = (self.names.scheme_of(names) for names in yaml.point_names.values())
+        return next(filter(None, found), None) or scheme_of_count(yaml.points)
 
     def picture_name(self, face: Face) -> str:
         """``images/<split>/<path>``."""
@@ -121,22 +127,24 @@ class YoloPose(Format):
         """Yield the faces of every label file; memory holds a line, and the tree's names."""
         labels = Labels(tree)
         sizes = PictureSizes(tree)
+        orders = self.names.orders(scheme)
         done: set[str] = set()
         for name in files:
             if name.lower().endswith(".txt"):
-                yield from _Rows(tree, name, scheme, None, labels, sizes).faces()
+                yield from _Rows(tree, name, _Points(scheme, None), labels, sizes).faces()
                 continue
             yaml = read_data_yaml(tree, name)
-            if yaml.points != scheme.count:
+            if yaml.points != scheme.count and not yaml.point_names:
                 raise InputError(
                     f"kpt_shape of {yaml.points} points",
                     where=tree.where(name),
                     expected=f"{scheme.count}, as scheme {scheme.name} has",
                 )
+            points = _Points(scheme, yaml, orders, tree.where(name))
             for label in labels.under(posixpath.dirname(name)):
                 if label not in done and label not in yaml.lists:
                     done.add(label)
-                    yield from _Rows(tree, label, scheme, yaml, labels, sizes).faces()
+                    yield from _Rows(tree, label, points, labels, sizes).faces()
 
     def write(
         self, faces: Iterable[Face], target: Path, scheme: Scheme, pictures: FileTree | None = None
@@ -145,23 +153,39 @@ class YoloPose(Format):
         return write(faces, target, scheme)
 
 
+class _Points:
+    """What the points of rows are: how many, of how many numbers, and by what names, if a YAML says that."""
+
+    def __init__(
+        self, scheme: Scheme, yaml: PoseYaml | None, orders: PointOrders | None = None, where: str = ""
+    ) -> None:
+        self.yaml, self._scheme, self._orders, self._where = yaml, scheme, orders, where
+        self.count = yaml.points if yaml else scheme.count
+        self.dims = (yaml.dim,) if yaml else (2, 3)
+        self._layouts: dict[int, Layout | None] = {}
+
+    def layout(self, kind: int) -> Layout | None:
+        """Where the points of a class go; None when they are in the scheme's order."""
+        names = self.yaml.point_names if self.yaml else {}
+        kind = kind if kind in names else -1
+        if kind not in names or self._orders is None:
+            return None
+        if kind not in self._layouts:
+            where = f"{self._where} (kpt_names)"
+            self._layouts[kind] = layout_of(names[kind], self._scheme, self._orders, where)
+        return self._layouts[kind]
+
+
 class _Rows:
     """One label file."""
 
     def __init__(
-        self,
-        tree: FileTree,
-        name: str,
-        scheme: Scheme,
-        yaml: PoseYaml | None,
-        labels: Labels,
-        sizes: PictureSizes,
+        self, tree: FileTree, name: str, points: _Points, labels: Labels, sizes: PictureSizes
     ) -> None:
-        self._tree, self._name, self._count, self._yaml = tree, name, scheme.count, yaml
-        self._dims = (yaml.dim,) if yaml else (2, 3)
+        self._tree, self._name, self._points, self._yaml = tree, name, points, points.yaml
         self._sizes = sizes
         self._image = labels.picture(name)
-        self._split = split_of_label(name, self._image, yaml)
+        self._split = split_of_label(name, self._image, points.yaml)
 
     def faces(self) -> Iterator[Face | Skipped]:
         """Every line as a face or skipped."""
@@ -192,7 +216,7 @@ class _Rows:
             with np.errstate(over="ignore"):
                 corner = (values[1:3] - values[3:5] / 2) * scale
                 box = np.concatenate([corner, values[3:5] * scale]).astype(np.float32)
-                points = values[5:].reshape(self._count, dim)
+                points = values[5:].reshape(self._points.count, dim)
                 visibility = _visibility(points)
                 landmarks = (points[:, :2] * scale).astype(np.float32)
             if not (np.isfinite(box).all() and (box[2:] > 0).all()):
@@ -200,6 +224,9 @@ class _Rows:
             landmarks[visibility == NOT_LABELLED] = np.nan
             if not np.isfinite(landmarks[visibility != NOT_LABELLED]).all():
                 raise SkipFace("not_a_number", "a coordinate beyond what float32 holds")
+            layout = self._points.layout(int(values[0]))
+            if layout is not None:
+                landmarks, visibility = layout.points(landmarks, visibility)
         except SkipFace as fault:
             return fault.at(where)
         return Face(
@@ -216,9 +243,10 @@ class _Rows:
         )
 
     def _numbers(self, cells: list[str]) -> tuple[int, NDArray[np.float64]]:
-        dim = next((d for d in self._dims if len(cells) == 5 + d * self._count), None)
+        dims, count = self._points.dims, self._points.count
+        dim = next((d for d in dims if len(cells) == 5 + d * count), None)
         if dim is None:
-            wanted = " or ".join(str(5 + d * self._count) for d in self._dims)
+            wanted = " or ".join(str(5 + d * count) for d in dims)
             raise SkipFace("wrong_point_count", f"{len(cells)} numbers, expected {wanted}")
         try:
             values = np.array(list(map(float, cells)))

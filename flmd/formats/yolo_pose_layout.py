@@ -27,6 +27,7 @@ class PoseYaml:
     ----------
     points, dim : kpt_shape: K, and 2 (x, y) or 3 (x, y, v).
     names : class index -> name. scheme : of our own writing, "" elsewhere.
+    point_names : class index -> names of its points, as many as ``points``; -1 for all classes.
     folders : (picture folder in the tree, split), most of them the YAML's train, val and test.
     listed : stems of pictures that a list file puts into a split.
     """
@@ -35,6 +36,7 @@ class PoseYaml:
     dim: int
     names: dict[int, str] = field(default_factory=dict)
     scheme: str = ""
+    point_names: dict[int, tuple[str, ...]] = field(default_factory=dict)
     folders: list[tuple[str, str]] = field(default_factory=list)
     listed: dict[str, str] = field(default_factory=dict)
     lists: set[str] = field(default_factory=set)
@@ -62,6 +64,7 @@ def read_data_yaml(tree: FileTree, name: str) -> PoseYaml:
         raise InputError(what, where=where, expected="[K, 2] or [K, 3] for K points")
     scheme = content.get("scheme")
     found = PoseYaml(shape[0], shape[1], _names(content.get("names")), scheme if type(scheme) is str else "")
+    found.point_names = _point_names(content.get("kpt_names"), shape[0], where)
     for split in ("train", "val", "test"):
         given = content.get(split)
         for entry in given if isinstance(given, list) else [given]:
@@ -73,6 +76,25 @@ def read_data_yaml(tree: FileTree, name: str) -> PoseYaml:
 def _names(given: Any) -> dict[int, str]:
     pairs = enumerate(given) if isinstance(given, list) else given.items() if isinstance(given, dict) else ()
     return {i: str(name)[:200] for i, name in pairs if type(i) is int}
+
+
+def _point_names(given: Any, count: int, where: str) -> dict[int, tuple[str, ...]]:
+    """``kpt_names``: a list of names for each class, by its index or in turn; or one list for all."""
+    if given is None:
+        return {}
+    if isinstance(given, list) and not any(isinstance(names, list) for names in given):
+        given = {-1: given}
+    pairs = given.items() if isinstance(given, dict) else enumerate(given) if isinstance(given, list) else ()
+    found = {kind: names for kind, names in pairs if type(kind) is int and isinstance(names, list)}
+    for kind, names in found.items():
+        if len(names) != count:
+            what = (
+                f"kpt_names of class {kind} has {len(names)} names"
+                if kind >= 0
+                else f"{len(names)} kpt_names"
+            )
+            raise InputError(what, where=where, expected=f"{count}, as kpt_shape says")
+    return {kind: tuple(map(str, names)) for kind, names in found.items()}
 
 
 def _add_entry(

@@ -651,13 +651,11 @@ def test_utf8_is_declared_when_a_name_needs_it(tmp_path):
 
 
 def test_other_schemes_are_written_and_read(tmp_path):
-    class Five:
-        name, count = "five", 5
-
+    five = get_scheme("points5")
     face = make_face("a.jpg", EXPECTED[:5].copy(), box=np.float32([1, 2, 3, 4]), box_source="annotated")
-    DLIB.write([face], tmp_path / "out.xml", Five)
+    DLIB.write([face], tmp_path / "out.xml", five)
     with open_tree(tmp_path) as tree:
-        assert same_points(next(DLIB.read(tree, Five, ("out.xml",))), face)
+        assert same_points(next(DLIB.read(tree, five, ("out.xml",))), face)
     with pytest.raises(InputError, match="landmarks of shape"):
         DLIB.write([face], tmp_path / "b.xml", IBUG68)
 

@@ -305,8 +305,8 @@ def seen(given: list[Face]) -> list[Face]:
 def test_writing_and_reading_gives_the_same_faces(tmp_path_factory, given_faces):
     target = tmp_path_factory.mktemp("round") / "out"
     report = YOLO.write(iter(given_faces), target, TWO)
-    if "face with unwritable image name" in report.lost:  # a folder and a label file of one name
-        return
+    if {"face with unwritable image name", "picture ending"} & set(report.lost):
+        return  # a folder and a label file of one name; a name of nothing but dots
     assert set(report.lost) <= {"points outside the picture"}
     for face in given_faces:
         picture(target / face.image, face.image_size)
