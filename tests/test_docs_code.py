@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import flmd
+from flmd.augmentation import build
 from flmd.inference.deploy.export import export_model
 from flmd.sources.datasets.rules import rules_for
 from tests.app.made_model import make_model
@@ -40,6 +41,9 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
         crop=flmd.CropSettings(size=64, margin=1.6),
         split=flmd.SplitSettings("standard", val=0.2),
     )
+    crops = flmd.AugmentParams(input_size=32, padding=1.2, variants=2, rotation=5, noise=0.01)
+    with flmd.FaceStore(folder / "data" / "faces.h5") as store:
+        build.build(store, folder / "data" / "arrays.h5", crops, seed=7, made_from={}, workers=1)
     model = make_model(folder / "best.pt")
     (folder / "data" / "model").mkdir()
     shutil.copy(model, folder / "data" / "model" / "best.pt")
