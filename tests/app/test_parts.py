@@ -158,8 +158,9 @@ def test_every_format_offered_gives_the_points_back(scheme: Scheme, tmp_path: Pa
             back = [face for face in source if isinstance(face, Face)]
         assert len(back) == 2 - file.lost.get("another face of one picture", 0), name
         step = max(0.51 * fmt.precision, 1e-3)
-        for face, again in zip(faces, back, strict=False):
-            assert np.abs(again.landmarks - face.landmarks).max() < step, name
+        for again in back:  # in the order of their files' names
+            away = [np.abs(again.landmarks - face.landmarks).max() for face in faces]
+            assert min(away) < step, name
 
 
 def test_what_a_format_loses_is_said() -> None:

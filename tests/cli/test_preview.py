@@ -146,7 +146,7 @@ def test_the_command(
     def run(*arguments: object) -> int:
         monkeypatch.setattr(sys, "argv", ["flmd-data", "preview", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            main_for(app, "flmd-data")()
+            main_for(lambda _: app, "flmd-data")()
         return int(ended.value.code or 0)
 
     convert_list(tmp_path, people, tmp_path / "s.h5")[1].close()

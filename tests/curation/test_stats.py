@@ -119,7 +119,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
         app.command(name)(getattr(store_tools, f"{name}_command"))
     monkeypatch.setattr(sys, "argv", ["flmd-data", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
-        main_for(app, "flmd-data")()
+        main_for(lambda _: app, "flmd-data")()
     return int(ended.value.code or 0)
 
 

@@ -178,7 +178,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     app.command("other")(lambda: None)
     monkeypatch.setattr(sys, "argv", ["flmd-data", "validate", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
-        main_for(app, "flmd-data")()
+        main_for(lambda _: app, "flmd-data")()
     return int(ended.value.code or 0)
 
 

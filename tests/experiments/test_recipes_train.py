@@ -123,7 +123,7 @@ def train(faces: Arrays, settings: params.Params, out: Path, **changes: Any) -> 
         settings.train.model_copy(update=changes),
         scheme=IBUG68,
         seed=settings.seed,
-        crop=CropSpec(settings.augment.input_size, settings.augment.padding, settings.augment.color),
+        crop=CropSpec(faces.images.shape[-1], settings.augment.padding, settings.augment.color),
         out=out,
         progress=False,
     )
@@ -132,7 +132,7 @@ def train(faces: Arrays, settings: params.Params, out: Path, **changes: Any) -> 
 @pytest.fixture
 def unsaved(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hundreds of megabytes of weights need not be written after every epoch."""
-    monkeypatch.setattr(loop.checkpoint, "save_model", lambda *_: None)
+    monkeypatch.setattr(loop, "save_model", lambda *_: None)
 
 
 @pytest.mark.parametrize("name", NAMES)

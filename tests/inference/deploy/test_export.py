@@ -345,7 +345,7 @@ def test_the_pages_few_lines_for_onnxruntime_alone_are_right(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     page = (Path(__file__).parents[3] / "docs" / "deploying.md").read_text(encoding="utf-8")
-    code = page.partition("```python\n")[2].partition("```")[0]
+    code = page.partition("## With ONNX Runtime alone")[2].partition("```python\n")[2].partition("```")[0]
     export.export_model(model_file(tmp_path / "m.pt"), tmp_path / "best.onnx", "onnx", check=store)
     write_picture(tmp_path / "face.jpg", noise(400, 500, 3))
     monkeypatch.chdir(tmp_path)

@@ -47,7 +47,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     monkeypatch.setattr("sys.argv", ["flmd", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
-        main_for(app, "flmd")()
+        main_for(lambda _: app, "flmd")()
     return int(ended.value.code or 0)
 
 
