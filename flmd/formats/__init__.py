@@ -49,6 +49,7 @@ BUILT_IN = {
     "300vw": "flmd.formats.w300vw:W300Vw",
     "coco": "flmd.formats.coco:Coco",
     "label-studio": "flmd.formats.label_studio:LabelStudio",
+    "labelme": "flmd.formats.labelme:LabelMe",
     "spiga-json": "flmd.formats.spiga_json:SpigaJson",
     "retinaface": "flmd.formats.retinaface:RetinaFace",
     "hf-dataset": "flmd.formats.hf_dataset:HfDataset",

@@ -115,6 +115,15 @@ def ljson(folder: Path, names: Sequence[str], points: Points) -> None:
     (folder / "a.ljson").write_text(json.dumps({"version": 3, "groups": groups}))
 
 
+def labelme(folder: Path, names: Sequence[str], points: Points) -> None:
+    shapes = [
+        {"label": name, "shape_type": "point", "points": [[x + 0.5, y + 0.5]], "group_id": None, "flags": {}}
+        for name, (x, y) in zip(names, points.tolist(), strict=True)
+    ]
+    document = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": "a.jpg", "imageData": None}
+    (folder / "a.json").write_text(json.dumps(document | {"imageWidth": SIZE[0], "imageHeight": SIZE[1]}))
+
+
 WRITERS: dict[str, Writer] = {
     "coco": coco,
     "cvat": cvat,
@@ -124,6 +133,7 @@ WRITERS: dict[str, Writer] = {
     "csv": table,
     "spiga-json": spiga,
     "ljson": ljson,
+    "labelme": labelme,
 }
 SPELT = {
     "own": list(IBUG68.points),

@@ -39,6 +39,7 @@ FOLDERS = {
     "formats/retinaface_list": ("retinaface", "mtfl5", 11),
     "formats/vgg_face2": ("vggface2", "mtfl5", 1 + 3),
     "formats/lfw_landmarks": ("lfw", "mtfl5", 3),
+    "formats/labelme": ("labelme", "points1", 1),
     "formats/openface_csv": ("openface", "ibug68", 100),
     "formats/mmpose_coco/300w": ("coco", "ibug68", 2),
     "formats/mmpose_coco/aflw": ("coco", "points19", 2),
@@ -71,7 +72,7 @@ ALLOWED = {
 }
 
 
-# Formats that flmd has no reader for: tracks of CVAT, Datumaro, LabelMe, .pts of frames in another folder.
+# Formats that flmd has no reader for: tracks of CVAT, Datumaro, .pts of frames in another folder.
 NOT_READ_YET = (
     "formats/cvat_video/annotations.xml",
     "formats/datumaro_json/default.json",
@@ -79,7 +80,6 @@ NOT_READ_YET = (
     "formats/frames_300vw/001/annot/000009.pts",
     "formats/frames_300vw/401/annot/000731.pts",
     "formats/frames_300vw/401/annot/000732.pts",
-    "formats/labelme/primitives.json",
 )
 
 

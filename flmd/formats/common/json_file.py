@@ -12,27 +12,27 @@ from flmd.tree import FileTree
 LARGEST_FILE = 8 << 20  # bytes; a JSON text takes up to 30 times that much memory when read
 
 
-def content_of(tree: FileTree, name: str) -> dict[str, Any]:
-    """The object that a file holds. ``NaN`` and ``Infinity``, which are no JSON, are read all the same.
+def content_of(tree: FileTree, name: str, *, most: int = LARGEST_FILE) -> dict[str, Any]:
+    """The object that a file of up to ``most`` bytes holds. ``NaN`` and ``Infinity``, no JSON, are read too.
 
     Raises
     ------
     SkipFace : ``unreadable_file``, ``bad_json``, ``bad_structure`` (no object, or one that has a key twice).
     """
-    content = json_in(data_of(tree, name))
+    content = json_in(data_of(tree, name, most=most))
     if not isinstance(content, dict):
         raise SkipFace("bad_structure", f"{type(content).__name__}, expected an object")
     return content
 
 
-def data_of(tree: FileTree, name: str) -> bytes:
-    """The bytes of a file; SkipFace ``unreadable_file``, also for more than LARGEST_FILE of them."""
+def data_of(tree: FileTree, name: str, *, most: int = LARGEST_FILE) -> bytes:
+    """The bytes of a file; SkipFace ``unreadable_file``, also for more than ``most`` of them."""
     try:
-        data = tree.read(name, 0, LARGEST_FILE + 1)
+        data = tree.read(name, 0, most + 1)
     except InputError as error:
         raise SkipFace("unreadable_file", error.what) from None
-    if len(data) > LARGEST_FILE:
-        raise SkipFace("unreadable_file", f"more than {LARGEST_FILE} bytes in a file for one picture")
+    if len(data) > most:
+        raise SkipFace("unreadable_file", f"more than {most} bytes in a file for one picture")
     return data
 
 

@@ -30,16 +30,20 @@ class Layout:
     load : the bytes of a file -> its items.
     item : a face -> its item and the keys of the attributes in it; or why it cannot be one, as a key of
         ``WriteReport.lost``.
-    keeps : what an item holds, as :func:`~flmd.formats.writing.count_lost` has it.
+    keeps : what an item holds, as :func:`~flmd.formats.writing.count_lost` has it; or a face -> that.
     picture : the name of a picture -> what reading back calls it where it is not there.
+    described : an item tells subject, split and subset too.
+    rounded : whether a face's item holds its points or box less exactly than they are.
     """
 
     suffix: str
     dump: Callable[[str, list[Any]], bytes]
     load: Callable[[bytes], list[Any]]
     item: Callable[[Face], tuple[Any, Collection[str]] | str]
-    keeps: Collection[str] = ()
+    keeps: Collection[str] | Callable[[Face], Collection[str]] = ()
     picture: Callable[[str], str] = picture_read_back
+    described: bool = False
+    rounded: Callable[[Face], bool] | None = None
 
 
 def write_beside(faces: Iterable[Face], target: Path, scheme: Scheme, layout: Layout) -> WriteReport:
@@ -64,12 +68,16 @@ def write_beside(faces: Iterable[Face], target: Path, scheme: Scheme, layout: La
             read_back = layout.picture(image)
             if image == face.image != read_back:
                 report.lost["image name"] += 1
+            if layout.rounded is not None and layout.rounded(face):
+                report.lost["sub-pixel"] += 1
+            own = layout.described
             count_lost(
                 report,
                 face,
-                keeps=layout.keeps,
-                subject=photo_of(read_back),
-                split=split_of_path(posixpath.dirname(image)) or "",
+                keeps=layout.keeps(face) if callable(layout.keeps) else layout.keeps,
+                subject=face.subject if own else photo_of(read_back),
+                split=face.split if own else split_of_path(posixpath.dirname(image)) or "",
+                subset=face.subset if own else "",
                 attributes=made[1],
             )
         files.finish()
