@@ -137,6 +137,7 @@ def real_seeds(name: str) -> list[Files]:
         "vggface2": [files_of(base / "vgg_face2")],
         "lfw": [files_of(base / "lfw_landmarks")],
         "labelme": [files_of(base / "labelme/primitives.json")],
+        "datumaro": [files_of(base / "datumaro_json")],
         "openface": [head(base / "openface_csv/OpenFace_Test.csv", 4)],
         "coco": [
             files_of(p) for p in sorted((base / "mmpose_coco").rglob("*.json")) if p.stat().st_size < 2e5

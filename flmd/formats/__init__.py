@@ -48,6 +48,7 @@ BUILT_IN = {
     "openface": "flmd.formats.openface:OpenFace",
     "300vw": "flmd.formats.w300vw:W300Vw",
     "coco": "flmd.formats.coco:Coco",
+    "datumaro": "flmd.formats.datumaro:Datumaro",
     "label-studio": "flmd.formats.label_studio:LabelStudio",
     "labelme": "flmd.formats.labelme:LabelMe",
     "spiga-json": "flmd.formats.spiga_json:SpigaJson",

@@ -124,6 +124,16 @@ def labelme(folder: Path, names: Sequence[str], points: Points) -> None:
     (folder / "a.json").write_text(json.dumps(document | {"imageWidth": SIZE[0], "imageHeight": SIZE[1]}))
 
 
+def datumaro(folder: Path, names: Sequence[str], points: Points) -> None:
+    categories = {
+        "label": {"labels": [{"name": "face", "parent": "", "attributes": []}]},
+        "points": {"items": [{"label_id": 0, "labels": list(names), "joints": []}]},
+    }
+    shape = {"id": 0, "type": "points", "label_id": 0, "group": 0, "points": points.ravel().tolist()}
+    items = [{"id": "a", "annotations": [shape], "image": {"path": "a.jpg"}}]
+    (folder / "x.json").write_text(json.dumps({"categories": categories, "items": items}))
+
+
 WRITERS: dict[str, Writer] = {
     "coco": coco,
     "cvat": cvat,
@@ -134,6 +144,7 @@ WRITERS: dict[str, Writer] = {
     "spiga-json": spiga,
     "ljson": ljson,
     "labelme": labelme,
+    "datumaro": datumaro,
 }
 SPELT = {
     "own": list(IBUG68.points),

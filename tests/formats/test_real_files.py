@@ -40,6 +40,7 @@ FOLDERS = {
     "formats/vgg_face2": ("vggface2", "mtfl5", 1 + 3),
     "formats/lfw_landmarks": ("lfw", "mtfl5", 3),
     "formats/labelme": ("labelme", "points1", 1),
+    "formats/datumaro_json": ("datumaro", "points3", 1),
     "formats/openface_csv": ("openface", "ibug68", 100),
     "formats/mmpose_coco/300w": ("coco", "ibug68", 2),
     "formats/mmpose_coco/aflw": ("coco", "points19", 2),
@@ -72,10 +73,9 @@ ALLOWED = {
 }
 
 
-# Formats that flmd has no reader for: tracks of CVAT, Datumaro, .pts of frames in another folder.
+# Formats that flmd has no reader for: tracks of CVAT, .pts of frames in another folder.
 NOT_READ_YET = (
     "formats/cvat_video/annotations.xml",
-    "formats/datumaro_json/default.json",
     "formats/frames_300vw/001/annot/000006.pts",
     "formats/frames_300vw/001/annot/000009.pts",
     "formats/frames_300vw/401/annot/000731.pts",
