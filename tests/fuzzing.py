@@ -138,6 +138,7 @@ def real_seeds(name: str) -> list[Files]:
         "lfw": [files_of(base / "lfw_landmarks")],
         "labelme": [files_of(base / "labelme/primitives.json")],
         "datumaro": [files_of(base / "datumaro_json")],
+        "cvat-video": [files_of(base / "cvat_video")],
         "openface": [head(base / "openface_csv/OpenFace_Test.csv", 4)],
         "coco": [
             files_of(p) for p in sorted((base / "mmpose_coco").rglob("*.json")) if p.stat().st_size < 2e5

@@ -37,6 +37,7 @@ BUILT_IN = {
     "kaggle-csv": "flmd.formats.kaggle_csv:KaggleCsv",
     "dlib-xml": "flmd.formats.dlib_xml:DlibXml",
     "cvat": "flmd.formats.cvat:Cvat",
+    "cvat-video": "flmd.formats.cvat_video:CvatVideo",
     "csv": "flmd.formats.mapped_csv:MappedCsv",
     "yolo-pose": "flmd.formats.yolo_pose:YoloPose",
     "youtube-faces-csv": "flmd.formats.youtube_faces_csv:YouTubeFacesCsv",

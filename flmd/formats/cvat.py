@@ -21,10 +21,10 @@ from flmd.schemes.name_choice import PointOrders
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
-PROBE = 1 << 16
+PROBE = 1 << 20  # what <meta> says of labels with hundreds of points fits in it
 _NAMES = ("meta", "track", "image")
-_VIDEO = "CVAT for video (<track>), which is not supported"
-_EXPORT = 'export it as "CVAT for images 1.1"'
+_VIDEO = "CVAT for video (<track>)"
+_EXPORT = "read it with --from cvat-video"
 
 
 class Cvat(Format):

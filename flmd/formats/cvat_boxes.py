@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,7 @@ def join_boxes(image: Any, shapes: list[ShapeFace], labels: Labels) -> list[Shap
     elements: list[Any] = []
     rows: list[list[float]] = []
     for element in image.iterchildren("{*}box"):
-        edges = [number_in(element.get(edge)) for edge in _EDGES]
-        row = [np.nan if edge is None else edge for edge in edges]
+        row = _edges(element)
         if _positive(row):
             elements.append(element)
             rows.append(row)
@@ -54,6 +54,23 @@ def join_boxes(image: Any, shapes: list[ShapeFace], labels: Labels) -> list[Shap
         what = f"a box {(element.get('label') or '')[:40]!r}: {reason}"
         faults.append(ShapeFace("box", fault=SkipFace("box_without_points", what)))
     return faults
+
+
+def box_in(element: Any) -> NDArray[np.float32] | None:
+    """(4,) x, y, width, height of a ``<box>``; None where that is not positive, or not a number."""
+    edges = _edges(element)
+    return _box(edges) if _positive(edges) else None
+
+
+def _edges(element: Any) -> list[float]:
+    """xtl, ytl, xbr and ybr, NaN for what is no number."""
+    edges = [number_in(element.get(edge)) for edge in _EDGES]
+    return [np.nan if edge is None else edge for edge in edges]
+
+
+def _box(edges: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float32]:
+    left, top, right, bottom = edges
+    return np.array([left, top, right - left, bottom - top]).astype(np.float32)
 
 
 def _positive(edges: list[float]) -> bool:
@@ -87,7 +104,7 @@ def _free_pairs(
 
 
 def _join(face: ShapeFace, element: Any, edges: NDArray[np.float64], labels: Labels) -> None:
-    face.box = np.concatenate([edges[:2], edges[2:] - edges[:2]]).astype(np.float32)
+    face.box = _box(edges)
     face.box_source = "detector" if element.get("source") == "auto" else "annotated"
     face.attributes = labels.attributes(element) | face.attributes
     rotation = number_in(element.get("rotation"))

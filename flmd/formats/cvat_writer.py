@@ -6,7 +6,7 @@ import contextlib
 import math
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,7 +20,7 @@ from flmd.formats.writing import check_points, count_lost, is_file_target, usabl
 from flmd.schemes import Scheme
 
 SUBSETS = {"train": "Train", "val": "Validation", "test": "Test"}
-_BOX_LABEL = "face box"
+BOX_LABEL = "face box"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ESCAPES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
@@ -52,6 +52,45 @@ def write(faces: Iterable[Face], target: Path, scheme: Scheme) -> WriteReport:
     return report
 
 
+class AttributeTexts:
+    """The attributes of faces as elements, and their types, which are those of the first values."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, str] = {}
+
+    def of(self, given: Mapping[str, Attribute]) -> tuple[str, dict[str, bool]]:
+        """Elements for the attributes; which were written, and whether each comes back as it is."""
+        lines, kept = [], {}
+        for name, value in given.items():
+            text = ("false", "true")[value] if isinstance(value, bool) else str(value)
+            if not is_xml(name + text) or (isinstance(value, float) and not math.isfinite(value)):
+                continue
+            kind = "checkbox" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"
+            kind = self._types.setdefault(name, kind)
+            back = value_of(text, kind)
+            kept[name] = back == value and type(back) is type(value)
+            lines.append(f'      <attribute name="{escaped(name)}">{escaped(text)}</attribute>\n')
+        return "".join(lines), kept
+
+    def declared(self) -> str:
+        """The types, as a label in ``<meta>`` declares them."""
+        return "".join(
+            f"<attribute><name>{escaped(name)}</name><mutable>False</mutable>"
+            f"<input_type>{kind}</input_type><default_value></default_value><values></values></attribute>"
+            for name, kind in self._types.items()
+        )
+
+
+def is_named(label: Attribute | None) -> bool:
+    """Whether the attribute ``label`` can be the label of a shape, rather than "face"."""
+    return isinstance(label, str) and label not in ("", "face") and is_xml(label)
+
+
+def is_xml(text: str) -> bool:
+    """Whether XML can hold a text."""
+    return not _NOT_XML.search(text)
+
+
 class _Document:
     """The images of one file being written, and the labels they use."""
 
@@ -60,8 +99,8 @@ class _Document:
         self._image: tuple[object, ...] | None = None
         self._count = self._group = 0
         self._labels: dict[str, None] = {}
-        self._types: dict[str, str] = {}
-        self._points = tuple(map(_escaped, scheme.points))
+        self._attributes = AttributeTexts()
+        self._points = tuple(map(escaped, scheme.points))
 
     def add(self, face: Face, report: WriteReport) -> None:
         """Append a face, its losses counted; consecutive faces of one picture share its element."""
@@ -76,8 +115,8 @@ class _Document:
             subset = "unsplit"  # else the file's name would say one
         self._start_image(face, subset)
         label = face.attributes.get("label")
-        named = isinstance(label, str) and label not in ("", "face") and not _NOT_XML.search(label)
-        lines, kept = self._attributes(
+        named = is_named(label)
+        lines, kept = self._attributes.of(
             {k: v for k, v in face.attributes.items() if k != "label" or not named}
         )
         if named:
@@ -113,30 +152,11 @@ class _Document:
 
     def head(self) -> str:
         """Everything before the first picture, its labels as CVAT wants them for a task."""
-        attributes = "".join(
-            f"<attribute><name>{_escaped(name)}</name><mutable>False</mutable>"
-            f"<input_type>{kind}</input_type><default_value></default_value><values></values></attribute>"
-            for name, kind in self._types.items()
-        )
-        lines = []
-        for label in self._labels or {"face": None}:
-            name = _escaped(label)
-            lines.append(
-                f"<label><name>{name}</name><type>skeleton</type><attributes>{attributes}</attributes>"
-                f"<svg>{_escaped(_drawing(self._scheme))}</svg></label>\n"
-            )
-            lines += [
-                f"<label><name>{point}</name><type>points</type><attributes></attributes>"
-                f"<parent>{name}</parent></label>\n"
-                for point in self._points
-            ]
-        lines.append(
-            f"<label><name>{_BOX_LABEL}</name><type>rectangle</type><attributes></attributes></label>\n"
-        )
+        labels = declared_labels(self._labels, self._scheme, self._attributes)
         return (
             '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n'
             f"  <meta><task><name>flmd</name><size>{self._count}</size><mode>annotation</mode>\n<labels>\n"
-            f"{''.join(lines)}</labels></task></meta>\n"
+            f"{labels}</labels></task></meta>\n"
         )
 
     def _start_image(self, face: Face, subset: str) -> None:
@@ -146,30 +166,16 @@ class _Document:
         self.end()
         self._image = image
         size = f' width="{face.image_size[0]}" height="{face.image_size[1]}"' if face.image_size else ""
-        said = f' subset="{_escaped(subset)}"' if subset else ""
-        self._put(f'  <image id="{self._count}" name="{_escaped(face.image)}"{said}{size}>\n')
+        said = f' subset="{escaped(subset)}"' if subset else ""
+        self._put(f'  <image id="{self._count}" name="{escaped(face.image)}"{said}{size}>\n')
         self._count += 1
-
-    def _attributes(self, given: dict[str, Attribute]) -> tuple[str, dict[str, bool]]:
-        """Elements for the attributes; which were written, and whether each comes back as it is."""
-        lines, kept = [], {}
-        for name, value in given.items():
-            text = ("false", "true")[value] if isinstance(value, bool) else str(value)
-            if _NOT_XML.search(name + text) or (isinstance(value, float) and not math.isfinite(value)):
-                continue
-            kind = "checkbox" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"
-            kind = self._types.setdefault(name, kind)
-            back = value_of(text, kind)
-            kept[name] = back == value and type(back) is type(value)
-            lines.append(f'      <attribute name="{_escaped(name)}">{_escaped(text)}</attribute>\n')
-        return "".join(lines), kept
 
     def _skeleton(self, face: Face, label: str, attributes: str) -> bool:
         """Write the points; True when reading them gives the same float32."""
         points = face.landmarks.astype(np.float64) + CORNER
         labelled = (face.visibility > 0) & np.isfinite(points).all(axis=1)
         lines = [
-            f'    <skeleton label="{_escaped(label)}" source="manual" z_order="0" group_id="{self._group}">\n'
+            f'    <skeleton label="{escaped(label)}" source="manual" z_order="0" group_id="{self._group}">\n'
         ]
         for name, (x, y), known, seen in zip(
             self._points, points.tolist(), labelled.tolist(), face.visibility.tolist(), strict=True
@@ -198,7 +204,7 @@ class _Document:
             report.lost["box"] += 1
             return True
         self._put(
-            f'    <box label="{_BOX_LABEL}" source="{source}" occluded="0" {edges} z_order="0"'
+            f'    <box label="{BOX_LABEL}" source="{source}" occluded="0" {edges} z_order="0"'
             f' group_id="{self._group}"/>\n'
         )
         return bool((back == face.box[2:]).all())
@@ -207,7 +213,26 @@ class _Document:
         self._body.write(text.encode())
 
 
-def _drawing(scheme: Scheme) -> str:
+def declared_labels(labels: Iterable[str], scheme: Scheme, attributes: AttributeTexts) -> str:
+    """The labels of faces, of their points and of boxes, as ``<meta>`` declares them."""
+    declared, svg = attributes.declared(), escaped(drawing(scheme))
+    lines = []
+    for label in list(labels) or ["face"]:
+        name = escaped(label)
+        lines.append(
+            f"<label><name>{name}</name><type>skeleton</type><attributes>{declared}</attributes>"
+            f"<svg>{svg}</svg></label>\n"
+        )
+        lines += [
+            f"<label><name>{escaped(point)}</name><type>points</type><attributes></attributes>"
+            f"<parent>{name}</parent></label>\n"
+            for point in scheme.points
+        ]
+    box = f"<label><name>{BOX_LABEL}</name><type>rectangle</type><attributes></attributes></label>\n"
+    return "".join([*lines, box])
+
+
+def drawing(scheme: Scheme) -> str:
     """The points on a circle, with the scheme's lines: CVAT wants a place for each, not a meaning."""
 
     def places() -> Iterator[tuple[float, float]]:
@@ -223,11 +248,12 @@ def _drawing(scheme: Scheme) -> str:
     )
     circles = "".join(
         f'<circle r="0.75" cx="{x}" cy="{y}" data-type="element node" data-element-id="{i + 1}"'
-        f' data-node-id="{i + 1}" data-label-name="{_escaped(name)}"></circle>'
+        f' data-node-id="{i + 1}" data-label-name="{escaped(name)}"></circle>'
         for i, ((x, y), name) in enumerate(zip(at, scheme.points, strict=True))
     )
     return lines + circles
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """A text as it stands in XML, in quotes too."""
     return text.translate(_ESCAPES)

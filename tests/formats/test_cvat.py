@@ -233,7 +233,7 @@ def test_truncation_keeps_the_faces_before_it(tmp_path):
         ("<annotation/>", "the root element is <annotation>"),
         ("", "ends early"),
         ("<!DOCTYPE annotations><annotations/>", "a DOCTYPE"),
-        (HEAD + "<track id='0'/>" + FOOT, 'export it as "CVAT for images 1.1"'),
+        (HEAD + "<track id='0'/>" + FOOT, "read it with --from cvat-video"),
         (HEAD + image('<points points="<"/>') + FOOT, "broken XML"),
     ],
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from flmd import formats
-from flmd.face import Face
+from flmd.face import NOT_LABELLED, Face
 from flmd.schemes import IBUG68, get_scheme
 from flmd.tree import open_tree
 from tests.factories import write_picture
@@ -91,3 +92,66 @@ print(json.dumps([sorted(splits), out]))
         assert np.array_equal(np.float32(row["landmarks"]), face.landmarks)
         assert (row["visibility"], row["box"]) == (face.visibility.tolist(), [20, 22, 50, 52])
         assert (row["split"], row["subject"], row["width"]) == (face.split, face.subject, 96)
+
+
+def test_datumaro_loads_its_json(faces: list[Face], tmp_path: Path) -> None:
+    code = """
+import json, sys
+from datumaro.components.dataset import Dataset
+out = []
+for item in Dataset.import_from(sys.argv[1], "datumaro"):
+    points, box = item.annotations
+    seen = [int(value) for value in points.visibility]
+    together = points.group == box.group
+    out.append([item.id, item.subset, list(points.points), seen, list(box.get_bbox()), together])
+print(json.dumps(out))
+"""
+    loaded = peer("datumaro", code, written("datumaro", faces, tmp_path))
+    assert isinstance(loaded, list)
+    by_name = {row[0]: row[1:] for row in loaded}
+    assert len(loaded) == len(by_name) == 3
+    for number, face in enumerate(faces):
+        split, points, seen, box, together = by_name[f"pictures/p{number}"]
+        assert (split, box, together) == (face.split, [20, 22, 50, 52], True)
+        assert seen == face.visibility.tolist()
+        # datumaro rounds to hundredths
+        assert np.abs(np.reshape(points, (-1, 2)) - face.landmarks).max() < 0.0051
+
+
+@pytest.mark.parametrize("name", ["cvat", "cvat-video"])
+def test_datumaro_reads_the_xml_of_cvat_as_it_is(faces: list[Face], tmp_path: Path, name: str) -> None:
+    code = """
+import json, sys
+from datumaro.components.annotation import AnnotationType
+from datumaro.components.dataset import Dataset
+data = Dataset.import_from(sys.argv[1], "cvat")
+labels = data.categories()[AnnotationType.label]
+out = []
+for item in data:
+    shapes = []
+    for a in item.annotations:
+        place = a.get_bbox() if a.type == AnnotationType.bbox else a.points
+        shapes.append([labels[a.label].name if a.label is not None else "", list(place), a.attributes])
+    out.append([item.attributes["frame"], shapes])
+print(json.dumps(out))
+"""
+    for face in faces:
+        face.split = ""  # datumaro passes over pictures of other subsets than the file's name
+    folder = written(name, faces, tmp_path)
+    shutil.copytree(tmp_path / "in", folder / "images")
+    loaded = peer("datumaro", code, folder)
+    assert isinstance(loaded, list)
+    frames = dict(loaded)
+    for number, face in enumerate(faces):
+        shapes = [shape for shape in frames[number] if not shape[2].get("outside")]
+        *points, (label, box, _) = shapes
+        assert len(points) == face.landmarks.shape[0]
+        assert box == [20, 22, 50, 52]
+        for (point, place, said), known, at, seen in zip(
+            points, IBUG68.points, face.landmarks, face.visibility, strict=True
+        ):
+            assert seen != NOT_LABELLED
+            # datumaro gives a point of a track the label of the track
+            assert (point, label) == ((known, "face box") if name == "cvat" else ("face", "face box"))
+            assert np.abs(np.float32(place) - (at + 0.5)).max() < 0.0051
+            assert said["occluded"] == (seen == 1)

@@ -115,6 +115,17 @@ def ljson(folder: Path, names: Sequence[str], points: Points) -> None:
     (folder / "a.ljson").write_text(json.dumps({"version": 3, "groups": groups}))
 
 
+def cvat_video(folder: Path, names: Sequence[str], points: Points) -> None:
+    inside = "".join(
+        f'<points label="{name}" outside="0" occluded="0" points="{x + 0.5},{y + 0.5}"/>'
+        for name, (x, y) in zip(names, points.tolist(), strict=True)
+    )
+    (folder / "x.xml").write_text(
+        f'<annotations><track id="0" label="face"><skeleton frame="0" keyframe="1">{inside}'
+        "</skeleton></track></annotations>"
+    )
+
+
 def labelme(folder: Path, names: Sequence[str], points: Points) -> None:
     shapes = [
         {"label": name, "shape_type": "point", "points": [[x + 0.5, y + 0.5]], "group_id": None, "flags": {}}
@@ -143,6 +154,7 @@ WRITERS: dict[str, Writer] = {
     "csv": table,
     "spiga-json": spiga,
     "ljson": ljson,
+    "cvat-video": cvat_video,
     "labelme": labelme,
     "datumaro": datumaro,
 }

@@ -41,6 +41,7 @@ FOLDERS = {
     "formats/lfw_landmarks": ("lfw", "mtfl5", 3),
     "formats/labelme": ("labelme", "points1", 1),
     "formats/datumaro_json": ("datumaro", "points3", 1),
+    "formats/cvat_video": ("cvat-video", "points3", 1),
     "formats/openface_csv": ("openface", "ibug68", 100),
     "formats/mmpose_coco/300w": ("coco", "ibug68", 2),
     "formats/mmpose_coco/aflw": ("coco", "points19", 2),
@@ -73,9 +74,8 @@ ALLOWED = {
 }
 
 
-# Formats that flmd has no reader for: tracks of CVAT, .pts of frames in another folder.
+# What flmd does not read: .pts of frames in another folder than the video.
 NOT_READ_YET = (
-    "formats/cvat_video/annotations.xml",
     "formats/frames_300vw/001/annot/000006.pts",
     "formats/frames_300vw/001/annot/000009.pts",
     "formats/frames_300vw/401/annot/000731.pts",
