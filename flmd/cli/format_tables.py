@@ -39,6 +39,11 @@ _INTRO = """# Annotation formats
 - **writes** is the ending of the file, or a folder. Where DST ends in `.zip`, `.tar` or `.tar.gz`, the
   folder becomes an archive. Some formats need more than points to write; then this column says what.
 
+A file for each picture has the picture's name, and its picture lies **beside** it. Where none does, a folder
+`annot`, `annots`, `annotation`, `annotations` or `landmarks` of its path stands for the folder `imgs`, `img`,
+`images`, `image` or `frames` beside that one: `001/annot/000006.pts` is of `001/imgs/000006.jpg`. Each picture
+is a subject of its own; `--subject-from '^[^/]+'` keeps the frames in each first folder in one split.
+
 """
 _OPTIONS = (
     "## Options",

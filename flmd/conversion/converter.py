@@ -33,6 +33,7 @@ from flmd.conversion.settings import (
     Workers,
     chosen,
 )
+from flmd.conversion.skip_hints import hints
 from flmd.conversion.splits import by_subject, hold_out
 from flmd.core.atomic import Scratch
 from flmd.errors import InputError, ParamsError
@@ -210,7 +211,5 @@ class _Conversion:
             report.write(self.reporting.path)
         if len(done):
             return
-        hint = f"skipped: {report.summary() or 'none found'}"
-        if set(report.skipped) == {"image_missing"}:
-            hint += "; --images none keeps the annotations alone"
+        hint = f"skipped: {report.summary() or 'none found'}; {hints(report.skipped, self.box)}"
         raise InputError("no usable face", where=self.faces.origin, hint=hint)

@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from flmd.conversion.context_crops import picture_size
+from flmd.conversion.skip_hints import hints
 from flmd.curation.write_target import placed
 from flmd.errors import InputError, ParamsError
 from flmd.face import Face, Skipped
@@ -124,7 +125,8 @@ def write_faces(
         if strict and (done.lost or done.skipped or done.missing):
             raise InputError(_summary(done), where=str(target), hint="leave out --strict to write the rest")
         if not done.faces:
-            raise InputError("no face could be written", where=str(target), hint=_summary(done))
+            tries = f"; {hints(done.skipped)}" if done.skipped else ""
+            raise InputError("no face could be written", where=str(target), hint=_summary(done) + tries)
     return done
 
 

@@ -22,6 +22,9 @@ SPLIT_WORDS = {
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 PICTURE_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp"))
 FURTHER_FACE = re.compile(r"_face[1-9][0-9]*$")
+# Sibling folders: the annotations lie in one of the first, their pictures in one of the second.
+ANNOTATION_FOLDERS = frozenset(("annot", "annots", "annotation", "annotations", "landmarks"))
+PICTURE_FOLDERS = ("imgs", "img", "images", "image", "frames")
 _MIRROR = re.compile(r"_mirror$")
 
 
@@ -44,9 +47,12 @@ def split_of_path(name: str) -> str | None:
 
 
 class PicturesBeside:
-    """Finds the picture of an annotation file that lies beside it under the same stem.
+    """Finds the picture of an annotation file under the same stem: beside it, or in a sibling folder.
 
-    Built once for a tree. A further face of one picture is ``<stem>_face2``, ``<stem>_face3``, ….
+    Built once for a tree. A further face of one picture is ``<stem>_face2``, ``<stem>_face3``, …. Where no
+    picture lies beside ``001/annot/000006.pts``, it is ``001/imgs/000006.jpg``: a folder of the path that is
+    one of ANNOTATION_FOLDERS, the deepest first, stands for its sibling of PICTURE_FOLDERS, the first that
+    has the picture.
     """
 
     def __init__(self, tree: FileTree) -> None:
@@ -59,7 +65,20 @@ class PicturesBeside:
     def find(self, annotation: str) -> str | None:
         """The picture of an annotation file, or None when there is none."""
         stem = posixpath.splitext(annotation)[0]
-        return self._names.get(stem) or self._names.get(FURTHER_FACE.sub("", stem))
+        stems = dict.fromkeys((stem, FURTHER_FACE.sub("", stem)))
+        beside = filter(None, map(self._names.get, stems))
+        return next(beside, None) or next(filter(None, map(self._in_sibling, stems)), None)
+
+    def _in_sibling(self, stem: str) -> str | None:
+        """The picture of that stem in the sibling of a folder of annotations."""
+        parts = stem.split("/")
+        for i in reversed(range(len(parts) - 1)):
+            if parts[i].lower() in ANNOTATION_FOLDERS:
+                for folder in PICTURE_FOLDERS:
+                    found = self._names.get("/".join([*parts[:i], folder, *parts[i + 1 :]]))
+                    if found is not None:
+                        return found
+        return None
 
     def name_for(self, annotation: str) -> str:
         """The picture's name, ``<stem>.jpg`` where there is none."""

@@ -79,7 +79,8 @@ def test_no_picture_at_all_says_what_to_do(flmd_data, listed: Path, tmp_path: Pa
     done = flmd_data("convert", listed, tmp_path / "a.h5")
     assert done.code == 2
     assert done.err.strip().endswith(
-        "no usable face; skipped: image_missing 12; --images none keeps the annotations alone"
+        "no usable face; skipped: image_missing 12; --pictures DIR says where the pictures are, "
+        "--images none keeps the annotations alone"
     )
 
 

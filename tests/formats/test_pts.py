@@ -75,6 +75,12 @@ def test_nan_nan_is_a_point_without_a_label(tmp_path):
         ("a_face2.pts", ["a.JPG", "a_face2.png"], "a_face2.png", ""),
         ("a_face2.pts", [], "a.jpg", ""),
         ("train_1.pts", [], "train_1.jpg", ""),
+        ("001/annot/000006.pts", ["001/imgs/000006.jpg", "002/imgs/000006.jpg"], "001/imgs/000006.jpg", ""),
+        ("annotations/val/a.pts", ["images/val/a.png", "images/train/a.png"], "images/val/a.png", "val"),
+        ("x/Landmarks/a_face2.pts", ["x/frames/a.jpg"], "x/frames/a.jpg", ""),
+        ("annot/annots/a.pts", ["imgs/annots/a.jpg", "annot/imgs/a.jpg"], "annot/imgs/a.jpg", ""),
+        ("annot/a.pts", ["annot/a.jpg", "imgs/a.jpg"], "annot/a.jpg", ""),
+        ("annot/a.pts", ["imgs/b.jpg", "other/a.jpg"], "annot/a.jpg", ""),
     ],
 )
 def test_the_picture_lies_beside_and_folders_say_the_split(tmp_path, name, pictures, image, split):

