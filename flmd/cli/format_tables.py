@@ -41,8 +41,8 @@ _INTRO = """# Annotation formats
 
 A file for each picture has the picture's name, and its picture lies **beside** it. Where none does, a folder
 `annot`, `annots`, `annotation`, `annotations` or `landmarks` of its path stands for the folder `imgs`, `img`,
-`images`, `image` or `frames` beside that one: `001/annot/000006.pts` is of `001/imgs/000006.jpg`. Each picture
-is a subject of its own; `--subject-from '^[^/]+'` keeps the frames in each first folder in one split.
+`images`, `image` or `frames` beside that one: `001/annot/000006.pts` is of `001/imgs/000006.jpg`. Each
+picture is a subject of its own; `--subject-from '^[^/]+'` keeps the frames in each first folder in one split.
 
 """
 _OPTIONS = (
