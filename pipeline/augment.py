@@ -17,13 +17,14 @@ def main() -> None:
     processor.restart_pinned("portable")
     settings = params.load()
     source = Path("data/faces.h5")
-    used = {"augment": settings.augment, "seed": settings.seed}
+    config = settings.augment.stored_for(settings.train.augmentation)
+    used = {"augment": config, "seed": settings.seed}
     # FLMD_SCHEDULER names a cluster to work on; the bytes are the same with and without.
     with FaceStore(source) as store, dask_cluster.connected() as executor:
         counts = build.build(
             store,
             Path("data/arrays.h5"),
-            settings.augment,
+            config,
             seed=settings.seed,
             made_from=provenance.made_from({source: store.made_from}, used, stage="augment"),
             executor=executor,

@@ -1,4 +1,4 @@
-"""Stage `train`: the network, from the training arrays."""
+"""Stage `train`: the network, from the training arrays, or live from the face store."""
 
 from __future__ import annotations
 
@@ -14,24 +14,29 @@ def main() -> None:
     settings = params.load()
     processor.restart_pinned(settings.train.cpu)
     from flmd.augmentation import arrays
+    from flmd.store.face_store import FaceStore
     from flmd.training import distributed, loop
-    from flmd.training.stored_crops import StoredCrops
+    from flmd.training.faces_of import training_faces, validation_faces
 
     distributed.restart_under_torchrun()  # when FLMD_TORCHRUN asks for several processes
     with distributed.joined() as processes:
-        source, weights = Path("data/arrays.h5"), Path("data/pretrained.pt")
+        faces, source, weights = Path("data/faces.h5"), Path("data/arrays.h5"), Path("data/pretrained.pt")
         start_from = {} if settings.train.pretrained == "none" else {"pretrained": str(weights)}
         curves = Path("reports/training")
         with arrays.TrainingArrays(source) as data:
             inputs = {source: data.made_from}
+            if settings.train.augmentation == "live":
+                with FaceStore(faces) as store:
+                    inputs[faces] = store.made_from
             if start_from:
                 inputs[weights] = provenance.read_beside(weights.with_suffix(".json"))
             made_from = provenance.made_from(
                 inputs, {"train": settings.train, "seed": settings.seed}, stage="train"
             )
+            chosen = settings.train.datasets
             result = loop.fit(
-                StoredCrops(data.split("train", settings.train.datasets), "train"),
-                StoredCrops(data.split("val", settings.train.datasets), "val"),
+                training_faces(data, faces, settings.train.augmentation, seed=settings.seed, datasets=chosen),
+                validation_faces(data, chosen),
                 settings.train.model_copy(update=start_from),
                 scheme=data.scheme,
                 seed=settings.seed,

@@ -45,7 +45,7 @@ def train_command(
     processor.restart_pinned(settings.train.cpu)
     from flmd.augmentation import arrays
     from flmd.training import distributed, loop
-    from flmd.training.stored_crops import StoredCrops
+    from flmd.training.faces_of import training_faces, validation_faces
 
     with distributed.joined() as processes:
         if (out / "best.pt").exists() and not overwrite:
@@ -57,8 +57,8 @@ def train_command(
         )
         with arrays.TrainingArrays(source) as data:
             result = loop.fit(
-                StoredCrops(data.split("train"), "train"),
-                StoredCrops(data.split("val"), "val"),
+                training_faces(data, store, settings.train.augmentation, seed=settings.seed),
+                validation_faces(data),
                 settings.train,
                 scheme=data.scheme,
                 seed=settings.seed,
@@ -80,7 +80,8 @@ def _record(store: Path, settings: Params) -> dict[str, object]:
 
     pretrained = settings.train.pretrained
     files = [] if pretrained in (NONE, IMAGENET) else [weights_file(pretrained)]
-    used = {"augment": settings.augment, "train": settings.train, "seed": settings.seed}
+    augment = settings.augment.stored_for(settings.train.augmentation)
+    used = {"augment": augment, "train": settings.train, "seed": settings.seed}
     with FaceStore(store) as faces:
         inputs = {store: faces.made_from, **dict.fromkeys(files)}
     return provenance.made_from(inputs, used, stage="flmd train")
@@ -105,7 +106,7 @@ def _augment(
         build.build(
             faces,
             target,
-            settings.augment,
+            settings.augment.stored_for(settings.train.augmentation),
             seed=settings.seed,
             made_from=made_from,
             workers=workers,

@@ -65,7 +65,9 @@ class AugmentParams(_Section):
     color: Literal["rgb", "grey"] = "grey"
     padding: float = Field(gt=0, description="side of the padded square over the box's longer side")
     crop: float = Field(default=1.0, gt=0, le=1, description="share of the padded square kept")
-    variants: int = Field(ge=1, le=1000, description="versions of each training face; 0 is plain")
+    variants: int = Field(
+        ge=1, le=1000, description="versions of each training face, the first plain; 1 where training is live"
+    )
     rotation: float = Field(default=0, ge=0, le=180, description="degrees")
     scale: float = Field(default=0, ge=0, lt=1, description="face size, 1 - s ... 1 + s")
     shift: float = Field(default=0, ge=0, le=0.5, description="share of the crop's side")
@@ -92,6 +94,10 @@ class AugmentParams(_Section):
         default_factory=list, description="further pixel-level transforms: name and options of each"
     )
 
+    def stored_for(self, augmentation: str) -> AugmentParams:
+        """What the stage `augment` makes for ``train.augmentation``: for ``live`` the plain crop alone."""
+        return self if augmentation == "stored" else self.model_copy(update={"variants": 1})
+
     def ever_flips(self) -> bool:
         """Whether any face may be mirrored."""
         return any(probability > 0 for probability in (self.flip, *self.flip_of.values()))
@@ -112,6 +118,9 @@ class TrainParams(_Section):
     """The network and how it learns."""
 
     datasets: list[str] = Field(min_length=1)
+    augmentation: Literal["stored", "live"] = Field(
+        default="stored", description="versions made beforehand, or a new one of every face in every epoch"
+    )
     network: str
     network_options: dict[str, Option] = Field(default_factory=dict)
     pretrained: str = Field(default="none", description="none, imagenet or a file in data/weights")

@@ -44,7 +44,7 @@ class LiveCrops:
         self._keys = keys_of(store, self.rows)
         self._datasets = store.texts("dataset", self.rows)
         shape = self._augmenter.image_shape
-        self.image_shape = (1 if len(shape) == 2 else shape[0], *shape[-2:])
+        self.image_shape: tuple[int, int, int] = (1 if len(shape) == 2 else shape[0], shape[-2], shape[-1])
         self.points = self._landmarks.shape[1]
         self.labelled = (self._visibility > 0).sum(axis=1, dtype=np.int64)
         self.threads = worker_count()
@@ -84,8 +84,10 @@ class LiveCrops:
         raise NotImplementedError("faces that are augmented live are made by threads on the CPU")
 
     def digest(self) -> str:
-        """See :class:`~flmd.training.crop_source.CropSource`: of annotations, matrices and keys."""
-        digest = hashlib.sha256(str((self._crops.shape, self.image_shape)).encode())
+        """See :class:`~flmd.training.crop_source.CropSource`: of annotations, matrices, keys and limits."""
+        limits = self._augmenter.config.model_dump(exclude={"variants"})
+        drawn = (self._crops.shape, self.image_shape, self._augmenter.seed, limits)
+        digest = hashlib.sha256(str(drawn).encode())
         for array in (self._affine, self._box, self._landmarks, self._visibility, self._keys):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()

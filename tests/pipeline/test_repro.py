@@ -7,8 +7,10 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from flmd.augmentation.arrays import TrainingArrays
 from tests.pipeline.project import Project
 
 
@@ -64,6 +66,23 @@ def test_killed_anywhere_and_run_again_gives_the_same_digests(done: Project, tmp
     assert project.digests() == done.digests()
     left = [p for p in data.rglob("*") if "tmp" in p.name or p.suffix == ".part"]
     assert left == []
+
+
+@pytest.mark.slow
+def test_live_training_writes_no_versions_and_does_not_care_how_many_are_asked_for(
+    done: Project, tmp_path: Path
+) -> None:
+    project = Project(tmp_path / "live", **{"train.augmentation": "live"})
+    first = project.repro().stdout
+    assert "Running stage 'train'" in first
+    stored, live = (p.folder / "data" / "arrays.h5" for p in (done, project))
+    with TrainingArrays(stored) as two, TrainingArrays(live) as one:
+        assert len(two.split("train")) == 2 * len(one.split("train"))
+        assert np.array_equal(two.split("val").images, one.split("val").images)
+    project.set({"augment.variants": 5})
+    again = project.repro().stdout
+    assert "Running stage 'augment'" in again
+    assert "Running stage 'train'" not in again
 
 
 def test_a_misspelt_key_stops_the_first_stage_in_one_line(done: Project, tmp_path: Path) -> None:

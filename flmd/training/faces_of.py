@@ -1,0 +1,76 @@
+"""The faces of a training: crops made beforehand, or a new version of every face whenever it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flmd.augmentation.arrays import ArraySplit, TrainingArrays
+from flmd.core import geometry
+from flmd.core.params import AugmentParams
+from flmd.errors import StoreError
+from flmd.store.face_store import FaceStore
+from flmd.training.crop_source import CropSource
+from flmd.training.live_crops import LiveCrops
+from flmd.training.stored_crops import StoredCrops
+
+
+def training_faces(
+    arrays: TrainingArrays,
+    store: Path,
+    augmentation: str,
+    *,
+    seed: int,
+    datasets: Sequence[str] | None = None,
+) -> CropSource:
+    """What a network learns from.
+
+    Parameters
+    ----------
+    arrays : of the stage `augment`; they say which faces train, and how far each change may go.
+    store : the face store that the arrays were made of; opened for ``live`` alone.
+    augmentation : ``stored``: the versions that lie in the arrays; ``live``: in epoch e, from 0, version
+        e + 1 of every face, drawn from its context crop, see :class:`LiveCrops`.
+    seed : of the versions. datasets : only faces of these; None: all.
+
+    Raises
+    ------
+    StoreError : a data set that is not there; a store that is not the one of the arrays.
+    ParamsError : the context crops are too tight for the changes.
+    """
+    split = arrays.split("train", datasets)
+    if augmentation == "stored":
+        return StoredCrops(split, "train")
+    settings = arrays.crop.to_dict()
+    config = AugmentParams.model_validate(
+        {k: settings[k] for k in AugmentParams.model_fields if k in settings}
+    )
+    plain = np.flatnonzero(split.variant == 0)
+    with FaceStore(store) as faces:
+        _check_same(faces, split, plain)
+        return LiveCrops(faces, split.face[plain], config, seed=seed)
+
+
+def validation_faces(arrays: TrainingArrays, datasets: Sequence[str] | None = None) -> CropSource:
+    """What it is measured on while it learns: plain crops, however training faces are changed."""
+    return StoredCrops(arrays.split("val", datasets), "val")
+
+
+def _check_same(store: FaceStore, split: ArraySplit, plain: NDArray[np.intp]) -> None:
+    """StoreError unless each plain crop's points are where the store's landmarks are."""
+    rows = split.face[plain]
+    same = not len(rows) or int(rows.max()) < len(store)
+    if same:
+        points = geometry.apply(split.affine[plain], store.numbers("landmarks", rows))
+        same = points.shape == split.points[plain].shape and np.allclose(
+            points, split.points[plain], atol=0.01, rtol=0, equal_nan=True
+        )
+    if not same:
+        raise StoreError(
+            "is not the store that the training arrays were made of",
+            where=str(store.path),
+            hint="run augment again",
+        )
