@@ -18,8 +18,7 @@ dataset    (N,)                    UTF-8   name of the data set
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -29,8 +28,7 @@ from numpy.typing import NDArray
 
 from flmd.core.crop_spec import CropSpec
 from flmd.errors import StoreError
-from flmd.schemes import get_scheme
-from flmd.store import h5file
+from flmd.store import checks, h5file
 
 FORMAT, VERSION = "flmd-arrays", 1
 SPLITS = ("train", "val", "test")
@@ -40,7 +38,27 @@ COLUMNS: dict[str, str] = {
     "affine": "image pixels -> crop pixels, (2, 3) acting on (x, y, 1)",
     "face": "row in the face store",
     "variant": "0 is the plain crop",
+    "images": "levels 0-255",
 }
+
+
+AGAIN = "run augment again"
+
+
+def columns(points: int, image: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], str | None]]:
+    """Name -> shape of a row, and dtype (None: text), in their order in the file.
+
+    ``points`` : K. ``image`` : shape of one crop.
+    """
+    return {
+        "points": ((points, 2), "f4"),
+        "visibility": ((points,), "u1"),
+        "affine": ((2, 3), "f8"),
+        "face": ((), "i8"),
+        "variant": ((), "i4"),
+        "dataset": ((), None),
+        "images": (image, "u1"),
+    }
 
 
 @dataclass(frozen=True)
@@ -74,26 +92,39 @@ class TrainingArrays:
         self.path = Path(path)
         self._file = h5file.open_checked(self.path, FORMAT, VERSION)
         try:
-            attrs = self._file.attrs
-            self.scheme = get_scheme(str(attrs["scheme"]))
-            self.crop = CropSpec.from_dict(json.loads(attrs["crop"]))
-            self.made_from: dict[str, Any] = json.loads(h5file.text_of(self._file, "made_from"))
-            self._groups = {split: self._open(split) for split in SPLITS}
-        except (KeyError, TypeError, ValueError) as error:
-            self.close()
-            raise StoreError(f"incomplete: {error}", where=str(self.path), hint="run augment again") from None
+            self._check()
         except BaseException:
             self.close()
             raise
 
+    def _check(self) -> None:
+        where, attrs = str(self.path), self._file.attrs
+        self.scheme = checks.scheme_of(attrs, where)
+        try:
+            settings = checks.json_object(checks.text(attrs, "crop", where), "crop", where)
+            self.crop = CropSpec.from_dict(settings)
+            record = h5file.text_of(self._file, "made_from")
+        except KeyError as error:
+            raise StoreError(f"incomplete: {error}", where=where, hint=AGAIN) from None
+        except (TypeError, ValueError, OverflowError) as error:
+            raise StoreError(f"crop is damaged ({error})", where=where, hint=AGAIN) from None
+        self.made_from: dict[str, Any] = checks.json_object(record, "made_from", where)
+        checks.record(self.made_from, where)
+        self._groups = {split: self._open(split) for split in SPLITS}
+
     def _open(self, split: str) -> dict[str, NDArray[Any]]:
-        group = self._file[split]
-        names = (*COLUMNS, "dataset", "images")
-        columns = {name: h5file.map_rows(self.path, group[name]) for name in names}
-        counts = {name: len(rows) for name, rows in columns.items()}
-        if len(set(counts.values())) != 1:
-            raise StoreError(f"{split}: columns differ in length: {counts}", where=str(self.path))
-        return columns
+        group = self._file.get(split)
+        kinds = columns(self.scheme.count, self.crop.shape)
+        if not isinstance(group, Mapping):
+            raise StoreError(f"has no group {split!r}", where=str(self.path), hint=AGAIN)
+        missing = [name for name in kinds if name not in group]
+        if missing:
+            raise StoreError(f"{split} has no {missing[0]!r}", where=str(self.path), hint=AGAIN)
+        count = (h5file.kind_of(group["points"])[1] or (0,))[0]
+        for name, (shape, dtype) in kinds.items():
+            found = h5file.kind_of(group[name])
+            checks.check_column(str(self.path), f"{split}/{name}", found, (dtype, (count, *shape)))
+        return {name: h5file.map_rows(self.path, group[name]) for name in kinds}
 
     def datasets(self, split: str) -> list[str]:
         """Names of the data sets in a split, in the order in which they lie there."""

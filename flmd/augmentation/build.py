@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from flmd.augmentation.arrays import COLUMNS, FORMAT, SPLITS, VERSION
+from flmd.augmentation.arrays import COLUMNS, FORMAT, SPLITS, VERSION, columns
 from flmd.augmentation.augmenter import Augmented, Augmenter
 from flmd.augmentation.counter_rng import face_keys
 from flmd.core.crop_spec import ROUNDING, CropSpec
@@ -170,20 +170,12 @@ def build(
 
 def _allocate(file: h5py.File, split: str, count: int, augmenter: Augmenter, store: FaceStore) -> h5py.Group:
     group = file.create_group(split)
-    k = augmenter.scheme.count
-    shapes: dict[str, tuple[tuple[int, ...], str]] = {
-        "points": ((k, 2), "f4"),
-        "visibility": ((k,), "u1"),
-        "affine": ((2, 3), "f8"),
-        "face": ((), "i8"),
-        "variant": ((), "i4"),
-    }
-    for name, (shape, dtype) in shapes.items():
-        h5file.add_dataset(group, name, (count, *shape), dtype, units=COLUMNS[name])
-    h5file.add_text(
-        group, "dataset", count, max((len(t.encode()) for t in store.texts("dataset")), default=1)
-    )
-    h5file.add_dataset(group, "images", (count, *augmenter.image_shape), "u1", units="levels 0-255")
+    widest = max((len(h5file.encode_text(t)) for t in store.texts("dataset")), default=1)
+    for name, (shape, dtype) in columns(augmenter.scheme.count, augmenter.image_shape).items():
+        if dtype is None:
+            h5file.add_text(group, name, count, widest)
+        else:
+            h5file.add_dataset(group, name, (count, *shape), dtype, units=COLUMNS[name])
     return group
 
 

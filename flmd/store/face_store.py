@@ -21,7 +21,6 @@ texts      (N,)             UTF-8   image, image_sha256, subject, split, subset,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -32,8 +31,7 @@ from numpy.typing import NDArray
 from flmd.core.crop_spec import CropSpec
 from flmd.errors import StoreError
 from flmd.face import Face
-from flmd.schemes import get_scheme
-from flmd.store import h5file
+from flmd.store import checks, h5file
 from flmd.store.column_buffer import NUMBERS, faces_of
 from flmd.store.layout import BLOCK, FORMAT, TEXTS, VERSION, numeric_columns
 
@@ -62,41 +60,39 @@ class FaceStore:
             raise
 
     def _check(self) -> None:
-        attrs = self._file.attrs
+        where, attrs = str(self.path), self._file.attrs
         names = ["landmarks", "visibility", "box", "image_size", *TEXTS]
         self.has_crops = "crops" in self._file
         if self.has_crops:
             names += ["crops", "affine"]
         missing = [name for name in names if name not in self._file]
-        if missing or "scheme" not in attrs:
-            raise StoreError(
-                f"has no {(missing or ['scheme'])[0]!r}", where=str(self.path), hint="convert it again"
-            )
-        self.scheme = get_scheme(str(attrs["scheme"]))
-        try:
-            self.made_from: dict[str, Any] = json.loads(h5file.text_of(self._file, "made_from", "{}"))
-        except ValueError:
-            raise StoreError("made_from is not JSON", where=str(self.path)) from None
+        if missing:
+            raise StoreError(f"has no {missing[0]!r}", where=where, hint="convert it again")
+        self.scheme = checks.scheme_of(attrs, where)
+        self.made_from: dict[str, Any] = checks.json_object(
+            h5file.text_of(self._file, "made_from", "{}"), "made_from", where
+        )
+        checks.record(self.made_from, where)
         self._crop = self._read_crop() if self.has_crops else None
-        self._count = len(self._file["landmarks"])
+        kinds = {name: h5file.kind_of(self._file[name]) for name in names}
+        self._count = (kinds["landmarks"][1] or (0,))[0]
         numeric = numeric_columns(self.scheme.count, self._crop)
         for name in names:
-            want = (self._count, *(numeric[name][0] if name in numeric else ()))
-            if self._file[name].shape != want:
-                raise StoreError(
-                    f"{name} has shape {self._file[name].shape}", where=str(self.path), expected=str(want)
-                )
+            shape, dtype = numeric.get(name, ((), None))
+            checks.check_column(where, name, kinds[name], (dtype, (self._count, *shape)))
             self._map(name)
 
     def _read_crop(self) -> CropSpec:
-        attrs = self._file.attrs
+        attrs, where = self._file.attrs, str(self.path)
         try:
-            return CropSpec(int(attrs["crop_size"]), float(attrs["margin"]), str(attrs["color"]))
-        except (KeyError, TypeError, ValueError) as error:
+            return CropSpec(
+                checks.whole_number(attrs, "crop_size", where),
+                checks.number(attrs, "margin", where),
+                checks.text(attrs, "color", where),
+            )
+        except ValueError as error:
             raise StoreError(
-                f"does not say how its crops were made ({error})",
-                where=str(self.path),
-                hint="convert it again",
+                f"does not say how its crops were made ({error})", where=where, hint="convert it again"
             ) from None
 
     def _map(self, name: str) -> NDArray[Any]:

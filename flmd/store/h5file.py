@@ -136,6 +136,20 @@ def map_rows(path: Path, dataset: h5py.Dataset) -> NDArray[Any]:
     return np.memmap(path, dtype, "r", offset, shape)
 
 
+def kind_of(dataset: object) -> tuple[np.dtype[Any] | None, tuple[int, ...] | None]:
+    """Type and shape of what lies in a file: (None, None) of a group, a null dataset, an unknown type."""
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
+        return None, None
+    try:
+        kind: np.dtype[Any] = dataset.dtype
+    except (TypeError, ValueError):
+        return None, dataset.shape
+    plain = isinstance(
+        dataset.id.get_type(), h5py.h5t.TypeIntegerID | h5py.h5t.TypeFloatID | h5py.h5t.TypeStringID
+    )
+    return (kind if plain and kind.kind != "O" else None), dataset.shape
+
+
 def set_header(file: h5py.File, name: str, version: int, **attributes: object) -> None:
     """Root attributes: what the file is, and what it was made from (mappings are kept as JSON).
 

@@ -152,14 +152,14 @@ def test_missing_and_misshapen_columns(path: Path) -> None:
         FaceStore(path)
     with h5py.File(path, "r+") as file:
         file["box"] = np.zeros((4, 4), "f4")
-    with pytest.raises(StoreError, match=r"box has shape \(4, 4\); expected \(5, 4\)"):
+    with pytest.raises(StoreError, match=r"column box has shape \(4, 4\); expected \(5, 4\)"):
         FaceStore(path)
 
 
 def test_a_store_that_does_not_say_how_its_crops_were_made(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file.attrs["margin"]
-    with pytest.raises(StoreError, match="does not say how its crops were made .*convert it again"):
+    with pytest.raises(StoreError, match="has no .margin.; expected a number; convert it again"):
         FaceStore(path)
 
 
