@@ -49,13 +49,20 @@ def evaluate_store(
 
     Raises
     ------
-    StoreError : no faces in the split, or crops too small for the model's.
+    StoreError : no faces in the split, crops too small for the model's, or a model whose points are not those
+        of its scheme.
     ParamsError : the model's landmark scheme is not the store's.
     """
     model, info = checkpoint.load_model(model_path, choose_device(device))
     if info.scheme != store.scheme.name:
         raise ParamsError(
             f"the model predicts {info.scheme}, the faces have {store.scheme.name}", where=str(model_path)
+        )
+    if info.points != store.scheme.count:
+        raise StoreError(
+            f"a model of {info.points} points, but its scheme {info.scheme} has {store.scheme.count}",
+            where=str(model_path),
+            hint="train again",
         )
     rows = np.arange(len(store)) if split == "all" else store.rows_where(split=split)
     if not len(rows):

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from flmd.core import geometry
 from flmd.core.crop_spec import CropSpec
-from flmd.errors import InputError
+from flmd.errors import FlmdError, InputError, StoreError
 from flmd.face import Face, visibility_of
 from flmd.inference import detection
 from flmd.inference.detection import Detector, Found
@@ -61,7 +61,10 @@ def load(path: Path | str, device: str = "auto") -> Landmarker:
         raise InputError("no such file", where=str(path), expected="a model: train one, or `dvc pull`")
     module, _, attribute = LOADERS.get(path.suffix.lower(), TORCH).partition(":")
     backend, info = getattr(importlib.import_module(module), attribute)(path, device)
-    return Landmarker(backend, info)
+    try:
+        return Landmarker(backend, info)
+    except FlmdError as error:
+        raise StoreError(error.what, where=str(path), expected=error.expected, hint=error.hint) from None
 
 
 class Landmarker:
@@ -71,6 +74,10 @@ class Landmarker:
     ----------
     backend : see ``Backend``. info : of the model it runs; its crop says how faces are cut out.
 
+    Raises
+    ------
+    ParamsError : no such scheme. StoreError : the scheme has another number of points than the model.
+
     Attributes
     ----------
     scheme : of the points. crop : how faces are cut out for the network.
@@ -79,6 +86,11 @@ class Landmarker:
     def __init__(self, backend: Backend, info: ModelInfo) -> None:
         self.backend, self.info = backend, info
         self.scheme: Scheme = get_scheme(info.scheme)
+        if self.scheme.count != info.points:
+            raise StoreError(
+                f"a model of {info.points} points, but its scheme {info.scheme} has {self.scheme.count}",
+                hint="train again",
+            )
         self.crop: CropSpec = info.crop
 
     def predict(

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -24,10 +23,14 @@ from flmd import models
 from flmd.core.atomic import whole_or_nothing
 from flmd.core.crop_spec import CropSpec
 from flmd.errors import FlmdError, InputError, StoreError
+from flmd.models import intact
 from flmd.models.normalisation import Normalisation
 
 MODEL, RESUME = "flmd-model", "flmd-resume"
 VERSION = 1
+HINT = "train again or `dvc pull`"
+# What building and filling a network from a file raises when its parts contradict each other.
+_UNFITTING = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError, RecursionError)
 
 Weights = dict[str, Tensor]
 
@@ -102,13 +105,27 @@ def load_model(path: Path | str, device: torch.device | str = "cpu") -> tuple[nn
     content = _read(path, MODEL)
     info = _info(path, content)
     try:
+        with torch.device("meta"):  # sizes alone: a damaged number asks for no memory
+            _check_weights(content["weights"], info.build().state_dict())
         module = info.build()
         module.load_state_dict(content["weights"])
     except FlmdError as error:
         raise StoreError(str(error), where=str(path)) from None
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except _UNFITTING as error:
         raise _unfitting(path, error) from None
     return module.to(device).eval(), info
+
+
+def _check_weights(found: Any, wanted: Mapping[str, Tensor]) -> None:
+    """ValueError unless names, shapes and types agree: torch itself turns other types into its own."""
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise ValueError("weights are no mapping of names to tensors")
+    if odd := sorted(map(str, found.keys() ^ wanted.keys())):
+        raise ValueError(f"{len(odd)} weights are missing or too many, such as {odd[0]}")
+    for name, value in found.items():
+        if (value.shape, value.dtype) != (wanted[name].shape, wanted[name].dtype):
+            what = f"{tuple(value.shape)} {value.dtype}"
+            raise ValueError(f"{name} is {what}, not {tuple(wanted[name].shape)} {wanted[name].dtype}")
 
 
 def read_info(path: Path | str) -> ModelInfo:
@@ -123,11 +140,28 @@ def _info(path: Path, content: Mapping[str, Any]) -> ModelInfo:
         tree["normalisation"] = Normalisation.from_dict(tree["normalisation"])
         tree["crop"] = CropSpec.from_dict(tree["crop"])
         known = {f.name for f in fields(ModelInfo)}
-        return ModelInfo(**{k: v for k, v in tree.items() if k in known})
+        info = ModelInfo(**{k: v for k, v in tree.items() if k in known})
+        _check_info(info)
     except FlmdError as error:
         raise StoreError(str(error), where=str(path)) from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except _UNFITTING as error:
         raise _unfitting(path, error) from None
+    return info
+
+
+def _check_info(info: ModelInfo) -> None:
+    """ValueError for a field of another type, or fields that contradict each other."""
+    kinds = {"network": str, "options": dict, "points": int, "channels": int, "scheme": str, "epoch": int}
+    for name, kind in {**kinds, "history": list, "made_from": dict}.items():
+        value = getattr(info, name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"{name} is {str(value)[:60]!r}, not of type {kind.__name__}")  # noqa: TRY004
+    if info.points < 1 or info.channels not in (1, 3):
+        raise ValueError(f"{info.points} points, {info.channels} channels")
+    if info.channels != (1 if info.crop.color == "grey" else 3):
+        raise ValueError(f"{info.channels} channels for crops of color {info.crop.color}")
+    if info.crop.size != info.normalisation.input_size:
+        raise ValueError(f"crops of {info.crop.size} px for an input of {info.normalisation.input_size} px")
 
 
 def save_resume(path: Path, state: Mapping[str, Any]) -> None:
@@ -137,7 +171,9 @@ def save_resume(path: Path, state: Mapping[str, Any]) -> None:
 
 def load_resume(path: Path | str) -> dict[str, Any]:
     """What :func:`save_resume` wrote; InputError when there is no file, StoreError for a bad one."""
-    state: dict[str, Any] = _read(Path(path), RESUME)["state"]
+    state: Any = _read(Path(path), RESUME)["state"]
+    if not isinstance(state, dict):
+        raise _damaged(Path(path), "its state is no mapping", RESUME)
     return state
 
 
@@ -150,17 +186,22 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 def _read(path: Path, kind: str) -> dict[str, Any]:
     if not path.is_file():
         raise InputError("no such file", where=str(path))
-    if not zipfile.is_zipfile(path):
-        raise _damaged(path, "not a model file, or one cut short")
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            if not intact.is_zip(file):
+                raise _damaged(path, "not a model file, or one cut short")
+            intact.check_zip(file, str(path), HINT)
+            content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except (
         RuntimeError,
         pickle.UnpicklingError,
         EOFError,
         ValueError,
         KeyError,
-        zipfile.BadZipFile,
+        TypeError,
+        AttributeError,
+        IndexError,
+        RecursionError,
     ) as error:
         raise _damaged(path, f"not a file that can be loaded safely ({_first_line(error)})") from None
     found = content.get("format") if isinstance(content, dict) else None
@@ -180,9 +221,7 @@ def _read(path: Path, kind: str) -> dict[str, Any]:
 
 
 def _damaged(path: Path, what: str, kind: str = MODEL) -> StoreError:
-    return StoreError(
-        what, where=str(path), expected=f"a file of format {kind!r}", hint="train again or `dvc pull`"
-    )
+    return StoreError(what, where=str(path), expected=f"a file of format {kind!r}", hint=HINT)
 
 
 def _unfitting(path: Path, error: Exception) -> StoreError:

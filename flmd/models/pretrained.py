@@ -16,13 +16,15 @@ from torch import Tensor, nn
 
 from flmd import models
 from flmd.core.atomic import whole_or_nothing
-from flmd.errors import ParamsError
+from flmd.errors import ParamsError, StoreError
+from flmd.models import intact
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
 NONE, IMAGENET = "none", "imagenet"
 KEY = "train.pretrained"
+_UNLOADABLE = (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
 def place_weights(network: str, pretrained: str, target: Path, folder: Path) -> str:
@@ -56,6 +58,7 @@ def place_weights(network: str, pretrained: str, target: Path, folder: Path) -> 
                 f"{KEY} is {pretrained!r}, outside {folder}",
                 hint=f"copy the file to {folder / source.name} and set {KEY}: {folder / source.name}",
             )
+    check_intact(source)
     with whole_or_nothing(target) as new:
         shutil.copyfile(source, new)
     return str(source)
@@ -78,9 +81,10 @@ def load_pretrained(network: str, module: nn.Module, pretrained: str, imagenet: 
     if pretrained == NONE:
         return
     path = imagenet_file(network, imagenet) if pretrained == IMAGENET else weights_file(pretrained)
+    check_intact(path)
     try:
         weights: object = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+    except (*_UNLOADABLE, pickle.UnpicklingError) as error:
         raise ParamsError(
             f"not a weights file that can be loaded safely ({type(error).__name__})", where=str(path)
         ) from None
@@ -90,6 +94,25 @@ def load_pretrained(network: str, module: nn.Module, pretrained: str, imagenet: 
         module.load_state_dict(weights)
     except RuntimeError:
         raise ParamsError(f"weights of another network than {network}", where=str(path)) from None
+
+
+def check_intact(path: Path) -> None:
+    """Compare a weights file with the checksums it has: of its records, and in the name torchvision gave it.
+
+    A file from before torch 1.6 is no zip archive: under another name than torchvision's it has none.
+
+    Raises
+    ------
+    ParamsError : the file is damaged.
+    """
+    hint = "get the file again"
+    try:
+        intact.check_name(path, hint)
+        with path.open("rb") as file:
+            if intact.is_zip(file):
+                intact.check_zip(file, str(path), hint)
+    except StoreError as error:
+        raise ParamsError(error.what, where=error.where, expected=error.expected, hint=error.hint) from None
 
 
 def weights_file(pretrained: str) -> Path:

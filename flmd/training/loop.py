@@ -23,7 +23,7 @@ from tqdm import tqdm
 from flmd.core import processor
 from flmd.core.crop_spec import CropSpec
 from flmd.core.params import TrainParams
-from flmd.errors import FlmdError, InputError
+from flmd.errors import FlmdError, InputError, one_line
 from flmd.models.checkpoint import Weights, save_model, weights_of
 from flmd.models.devices import choose_device, cpu_threads
 from flmd.schemes import Scheme
@@ -37,6 +37,8 @@ from flmd.training.resume import ResumeFile, fingerprint
 from flmd.training.trainee import Trainee, describe
 from flmd.training.validation import measure
 
+# What restoring a state raises whose parts are missing or of another kind.
+_UNFITTING = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError)
 VALIDATION_BATCH = 64  # faces at least, in each process
 
 
@@ -168,8 +170,15 @@ class Training:
         state = saved.load()
         if state is None:
             return
-        self.trainee.restore(state)
-        self.progress.restore(state)
+        fresh, progressed = self.trainee.state(), Progress()
+        try:
+            progressed.restore(state)
+            self.trainee.restore(state)
+        except _UNFITTING as error:
+            self.trainee.restore(fresh)
+            saved.refuse(f"{saved.path}: a state that does not fit this training ({one_line(error)[:160]})")
+            return
+        self.progress = progressed
         if progress:
             done = len(self.progress.history)
             print(f"going on after epoch {done}/{self.settings.epochs} ({saved.path})", flush=True)

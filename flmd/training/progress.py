@@ -51,9 +51,15 @@ class Progress:
         return dict(vars(self))
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Be as :meth:`state` says."""
-        for name in vars(self):
-            setattr(self, name, state[name])
+        """Be as :meth:`state` says; KeyError, TypeError or ValueError for what it cannot have said."""
+        history, best_epoch, best_weights = state["history"], state["best_epoch"], state["best_weights"]
+        rows = isinstance(history, list) and all(isinstance(row, dict) for row in history)
+        if not rows or not isinstance(best_weights, dict) or not 0 <= int(best_epoch) <= len(history):
+            raise ValueError("no history, or a best epoch outside it")
+        if [row["epoch"] for row in history] != list(range(1, len(history) + 1)):
+            raise ValueError("epochs are missing in its history")
+        self.history, self.best_weights = history, best_weights
+        self.best_epoch, self.best_score = int(best_epoch), float(state["best_score"])
 
 
 def score(row: Row) -> float:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from flmd.core import terminal
 from flmd.core._version import __version__ as flmd_version
 from flmd.core.crop_spec import CropSpec
 from flmd.core.params import TrainParams
-from flmd.errors import StoreError
+from flmd.errors import StoreError, one_line
 from flmd.models import checkpoint
 from flmd.schemes import Scheme
 from flmd.training.crop_source import CropSource
@@ -36,12 +37,28 @@ class ResumeFile:
     def load(self) -> dict[str, Any] | None:
         """The saved state, in all processes; None, with a warning, for one that cannot be read."""
         state = None
-        if self._processes.first and self.path is not None and self.path.is_file():
-            try:
-                state = checkpoint.load_resume(self.path)
-            except StoreError as error:
-                print(f"warning: training starts over: {error}", file=sys.stderr)
+        if self._processes.first and self.path is not None:
+            self._clear(self.path)
+            if self.path.is_file():
+                try:
+                    state = checkpoint.load_resume(self.path)
+                except (StoreError, OSError) as error:
+                    self.refuse(one_line(error))
         return self._processes.from_first(state)
+
+    def refuse(self, why: str) -> None:
+        """Say that there is no going on from the saved state; the next one replaces it."""
+        if self._processes.first:
+            terminal.say(f"warning: training starts over: {why}", err=True)
+
+    def _clear(self, path: Path) -> None:
+        """Move aside what is no file in the state's place, or no folder in its folder's."""
+        for place, fits in ((path.parent, path.parent.is_dir()), (path, path.is_file())):
+            if place.exists() and not fits:
+                aside = place.with_name(f"{place.name}.aside-{time.time_ns()}")
+                place.rename(aside)
+                kind = "a file" if place == path else "a folder"
+                self.refuse(f"{place}: not {kind}; moved to {aside.name}")
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the saved state."""

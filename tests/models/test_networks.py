@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from torchvision.models import VGG19_Weights
 
 from flmd import models
 from flmd.errors import ParamsError
-from flmd.models.pretrained import load_pretrained
+from flmd.models.pretrained import load_pretrained, place_weights
 from flmd.models.xception import Down
 
 SMALL = {
@@ -135,6 +136,27 @@ def test_bad_pretrained_files_are_one_line(tmp_path: Path) -> None:
                 "vgg19", nn.Linear(2, 2), str(tmp_path / f"{file}.pth"), VGG19_Weights.IMAGENET1K_V1
             )
         assert "\n" not in str(caught.value)
+
+
+def test_damaged_pretrained_files_are_refused(tmp_path: Path) -> None:
+    weights = {"weight": torch.zeros(64, 64), "bias": torch.zeros(64)}
+    torch.save(weights, tmp_path / "zip.pth")
+    torch.save(weights, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    digest = hashlib.sha256((tmp_path / "old.pth").read_bytes()).hexdigest()
+    named = tmp_path / f"old-{digest[:8]}.pth"
+    (tmp_path / "old.pth").rename(named)
+    for path, message in ((tmp_path / "zip.pth", "CRC-32"), (named, f"damaged.*expected {digest[:8]}")):
+        load_pretrained("vgg19", nn.Linear(64, 64), str(path), VGG19_Weights.IMAGENET1K_V1)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        for attempt in (
+            lambda: load_pretrained("vgg19", nn.Linear(64, 64), str(path), VGG19_Weights.IMAGENET1K_V1),  # noqa: B023
+            lambda: place_weights("vgg19", str(path), tmp_path / "out" / "pretrained.pth", tmp_path),  # noqa: B023
+        ):
+            with pytest.raises(ParamsError, match=message):
+                attempt()
+        assert not (tmp_path / "out" / "pretrained.pth").exists()
 
 
 def test_unreachable_imagenet_weights_say_where_to_put_the_file(

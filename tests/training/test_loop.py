@@ -17,7 +17,7 @@ from flmd import models
 from flmd.core.crop_spec import CropSpec
 from flmd.core.params import TrainParams
 from flmd.errors import FlmdError, InputError, ParamsError
-from flmd.models.checkpoint import load_model
+from flmd.models.checkpoint import load_model, save_resume
 from flmd.models.normalisation import Normalisation
 from flmd.training import loop, losses, optim
 from flmd.training.loop import FitResult, fit
@@ -155,6 +155,33 @@ def test_damaged_state_starts_over_with_a_warning(
     train(tmp_path)
     assert "warning: training starts over" in capsys.readouterr().err
     assert files(tmp_path) == files(undisturbed)
+
+
+@pytest.mark.parametrize(
+    "kind", ["no keys", "other weights", "half a history", "a folder", "a file for its folder"]
+)
+def test_a_state_that_is_no_good_starts_over_with_one_line(
+    undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    digest = fingerprint(stored(96), stored(24, seed=1), settings(), SQUARE, 7, GREY, {"arrays": "abc"})
+    place = tmp_path / "state" / digest / "resume.pt"
+    if kind == "a folder":
+        place.mkdir(parents=True)
+        (place / "mine.txt").write_text("mine")
+    elif kind == "a file for its folder":
+        place.parent.parent.mkdir()
+        place.parent.write_text("mine")
+    else:
+        good = {"history": [], "best_epoch": 0, "best_score": 1.0, "best_weights": {}}
+        odd = {"half a history": {**good, "history": [{"epoch": 2}]}, "no keys": {}}
+        save_resume(place, odd.get(kind, {**good, "weights": {"w": torch.zeros(2)}}))
+    train(tmp_path)
+    said = capsys.readouterr().err
+    assert said.count("warning: training starts over: ") == said.count("\n") == 1
+    made = files(tmp_path)
+    kept = [made.pop(name) for name in list(made) if name.startswith("state/")]
+    assert kept == ([b"mine"] if kind.startswith("a ") else [])
+    assert made == files(undisturbed)
 
 
 def test_model_files_say_what_they_are(undisturbed: Path) -> None:

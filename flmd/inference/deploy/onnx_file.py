@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from flmd.errors import FlmdError, ParamsError, one_line
+from flmd.inference.deploy import seal
 from flmd.inference.deploy.metadata import BATCH, INPUT, KEY, OUTPUT, to_text
 from flmd.inference.deploy.network import CropsToPoints
 
@@ -56,7 +57,10 @@ def write(whole: CropsToPoints, example: torch.Tensor, path: Path) -> None:
 
 
 def set_metadata(path: Path, metadata: Mapping[str, Any]) -> None:
-    """Put the metadata into a file's ``metadata_props``, and a line for people into its description."""
+    """Put metadata into a file's ``metadata_props``, a line for people into its description; seal the file.
+
+    The seal is a checksum: :mod:`flmd.inference.deploy.seal`.
+    """
     import onnx
 
     model = onnx.load(path)
@@ -70,6 +74,7 @@ def set_metadata(path: Path, metadata: Mapping[str, Any]) -> None:
     )
     onnx.checker.check_model(model)
     onnx.save(model, path)
+    seal.put(path)
 
 
 def require(package: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError, ParamsError, StoreError, one_line
-from flmd.inference.deploy import metadata
+from flmd.inference.deploy import metadata, seal
 from flmd.inference.deploy.network import crop_shape
 from flmd.inference.deploy.onnx_file import require
 from flmd.models.checkpoint import ModelInfo
@@ -41,6 +41,8 @@ class OnnxRuntime:
     def __init__(self, path: Path, device: str = "auto", threads: int | None = None) -> None:
         if not path.is_file():
             raise InputError("no such file", where=str(path))
+        require("onnxruntime")
+        seal.check(path)
         self._session = _session(path, _providers(device), threads)
         said = self._session.get_modelmeta().custom_metadata_map.get(metadata.KEY)
         self.metadata, self.info = metadata.parse(said, str(path))
@@ -102,7 +104,6 @@ def saturates(cpu_info: str) -> bool:
 
 
 def _session(path: Path, providers: list[Any], threads: int | None) -> Any:
-    require("onnxruntime")
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as raised
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from flmd.errors import InputError, StoreError, one_line
 from flmd.inference.deploy import metadata
 from flmd.inference.deploy.network import CropsToPoints
+from flmd.models import intact
 from flmd.models.checkpoint import ModelInfo
 
 _jit: Any = torch.jit  # some releases annotate it, some do not
@@ -61,7 +62,9 @@ class TorchScript:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                self._module = _jit.load(str(path), map_location="cpu", _extra_files=extra)
+                with path.open("rb") as file:
+                    intact.check_zip(file, str(path), "export the model again")
+                    self._module = _jit.load(file, map_location="cpu", _extra_files=extra)
             except (RuntimeError, ValueError) as error:
                 raise StoreError(
                     f"torch cannot load it ({one_line(error)[:200]})",
@@ -69,7 +72,7 @@ class TorchScript:
                     expected="a file of `flmd export --to torchscript`",
                 ) from None
         text: str | bytes = extra[metadata.EXTRA_FILE]
-        said = text.decode() if isinstance(text, bytes) else text
+        said = text.decode(errors="replace") if isinstance(text, bytes) else text
         self.metadata, self.info = metadata.parse(said, str(path))
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

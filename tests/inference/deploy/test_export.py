@@ -23,7 +23,7 @@ from flmd.core.crop_spec import CropSpec
 from flmd.errors import FlmdError, ParamsError, StoreError
 from flmd.evaluation import measure
 from flmd.inference import torch_backend
-from flmd.inference.deploy import checks, crops, export, onnx_file, torchscript
+from flmd.inference.deploy import checks, crops, export, onnx_file, seal, torchscript
 from flmd.inference.deploy.network import CropsToPoints, crop_shape
 from flmd.inference.deploy.onnx_runtime import OnnxRuntime
 from flmd.inference.landmarker import Landmarker
@@ -260,6 +260,7 @@ def test_files_that_are_not_ours_end_in_one_line(tmp_path: Path, store: Path) ->
     def changed(name: str, **changes: object) -> Path:
         onnx.helper.set_model_props(loaded, {"flmd": json.dumps({**said, **changes})})
         onnx.save(loaded, tmp_path / name)
+        seal.put(tmp_path / name)
         return tmp_path / name
 
     later = changed("later.onnx", version=2)
@@ -268,9 +269,13 @@ def test_files_that_are_not_ours_end_in_one_line(tmp_path: Path, store: Path) ->
     mean = changed("mean.onnx", normalisation={**said["normalisation"], "pixel_std": 0})
     fewer = changed("fewer.onnx", scheme={"name": "ibug51"})
     del loaded.metadata_props[:]
+    onnx.save(loaded, tmp_path / "unsealed.onnx")
     onnx.save(loaded, tmp_path / "foreign.onnx")
+    seal.put(tmp_path / "foreign.onnx")
     (tmp_path / "short.onnx").write_bytes(good.read_bytes()[:5000])
     (tmp_path / "text.onnx").write_text("not a graph")
+    (tmp_path / "sealed.onnx").write_text("not a graph")
+    seal.put(tmp_path / "sealed.onnx")
     (tmp_path / "empty.onnx").touch()
     for path, message in (
         (later, "metadata version 2, made by a later flmd"),
@@ -279,16 +284,18 @@ def test_files_that_are_not_ours_end_in_one_line(tmp_path: Path, store: Path) ->
         (mean, "pixel_std is 0"),
         (fewer, "68 points, but scheme ibug51 has 51"),
         (tmp_path / "foreign.onnx", "no metadata of flmd"),
-        (tmp_path / "short.onnx", "ONNX Runtime cannot use it"),
-        (tmp_path / "text.onnx", "ONNX Runtime cannot use it"),
-        (tmp_path / "empty.onnx", "ONNX Runtime cannot use it"),
+        (tmp_path / "unsealed.onnx", "no checksum of flmd at its end"),
+        (tmp_path / "short.onnx", "no checksum of flmd at its end"),
+        (tmp_path / "text.onnx", "no checksum of flmd at its end"),
+        (tmp_path / "sealed.onnx", "ONNX Runtime cannot use it"),
+        (tmp_path / "empty.onnx", "no checksum of flmd at its end"),
     ):
         with pytest.raises(StoreError, match=message) as caught:
             flmd.load(path)
         assert "\n" not in str(caught.value)
         assert path.name in str(caught.value)
     for path, message in (
-        (tmp_path / "text.onnx", "torch cannot load it"),
+        (tmp_path / "text.onnx", "its records cannot be read"),
         (model, "torch cannot load it"),
     ):
         with pytest.raises(StoreError, match=message):
