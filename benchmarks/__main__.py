@@ -275,7 +275,7 @@ TEXT_FORMATS = (
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
 
 
-def annotations(plan: Plan) -> list[str]:
+def annotation_files(plan: Plan) -> list[str]:
     rows = []
     target = plan.folder / "annotations.h5"
     print(f" {plan.annotations} faces of each format", flush=True)
@@ -423,7 +423,7 @@ PARTS: dict[str, Callable[[Plan], list[str]]] = {
     "batches": batches,
     "precomputed": precomputed,
     "scaling": scaling,
-    "annotations": annotations,
+    "annotations": annotation_files,
 }
 
 

@@ -85,7 +85,7 @@ def _peer_dataset(source: str, limits: dict[str, Any], floats: bool):  # type: i
     return Faces()
 
 
-def _as_floats(loader):  # type: ignore[no-untyped-def]
+def _as_floats(loader: Iterable[Any]) -> Iterable[Any]:
     """uint8 from the workers, floats made by the consumer: sending floats would be slower."""
     for images, points in loader:
         yield images.float().mul_(1 / 127.5).sub_(1), points
@@ -128,7 +128,7 @@ def litdata(source: str, chunks: str, limits: dict[str, Any]) -> Timed:
     with FaceStore(source) as store:
         context = store.crop_spec
 
-    class Faces(StreamingDataset):
+    class Faces(StreamingDataset):  # type: ignore[misc]
         peer = Peer(limits, context)
 
         def __getitem__(self, index):  # type: ignore[no-untyped-def]

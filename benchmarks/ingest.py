@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 from benchmarks.timer import Timed, Timer
 
@@ -53,11 +54,11 @@ def opencv(folder: str, processes: int = 1) -> Timed:
     return len(crops), timer.read()
 
 
-def _opencv_face(face):  # type: ignore[no-untyped-def]
+def _opencv_face(face: Any) -> tuple[Any, Any]:
     import cv2
 
     path, box, points = face
-    picture = cv2.imread(path)
+    picture: Any = cv2.imread(path)
     height, width = picture.shape[:2]
     x0, y0, side = _square(box)
     left, top = max(0, -x0), max(0, -y0)
@@ -81,7 +82,8 @@ def albumentations(folder: str) -> Timed:
     timer = Timer()
     crops, points = [], []
     for path, box, xy in read_xml(Path(folder)):
-        picture = cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)
+        read: Any = cv2.imread(path)
+        picture = cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
         x0, y0, side = _square(box)
         height, width = picture.shape[:2]
         # The square is a setting of Crop and Pad, so each face has a Compose of its own.

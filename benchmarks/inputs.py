@@ -34,7 +34,7 @@ COLOR_LIMITS = {"saturation": 0.2, "hue": 0.05}
 
 def texture(height: int, width: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """An (H, W, 3) picture with detail at several scales, as hard to compress as a photograph."""
-    picture = np.zeros((height, width, 3), np.float32)
+    picture: NDArray[Any] = np.zeros((height, width, 3), np.float32)
     for cell, share in ((256, 90), (32, 50), (6, 25), (2, 6)):
         grid = rng.standard_normal((height // cell + 2, width // cell + 2, 3)).astype(np.float32)
         picture += share * cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -91,7 +91,7 @@ def face_store(path: Path, count: int, color: str, size: int, margin: float = 2.
             crops = np.stack(
                 [source[y : y + size, x : x + size] for y, x in rng.integers(0, 1024 - size, (n, 2))]
             )
-            numeric = {
+            numeric: dict[str, NDArray[Any]] = {
                 "box": box,
                 "affine": geometry.square_crop(box, margin, size),
                 "landmarks": rng.uniform(120, 280, (n, 68, 2)),

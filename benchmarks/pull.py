@@ -11,7 +11,6 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -111,4 +110,4 @@ def row(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

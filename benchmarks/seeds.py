@@ -47,13 +47,14 @@ def _measured(settings: params.Params, seed: int) -> dict[str, float]:
     from flmd.evaluation.evaluate import evaluate_store
     from flmd.store.face_store import FaceStore
     from flmd.training import loop
+    from flmd.training.stored_crops import StoredCrops
 
     with tempfile.TemporaryDirectory(prefix="flmd-seeds-") as name:
         folder = Path(name)
         with TrainingArrays(Path("data/arrays.h5")) as data:
             loop.fit(
-                data.split("train", settings.train.datasets),
-                data.split("val", settings.train.datasets),
+                StoredCrops(data.split("train", settings.train.datasets), "train"),
+                StoredCrops(data.split("val", settings.train.datasets), "val"),
                 settings.train,
                 scheme=data.scheme,
                 seed=seed,

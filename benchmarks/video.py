@@ -34,7 +34,7 @@ SIZE, FPS = (640, 480), 25.0
 
 def draw_video(path: Path, frames: int, seed: int = 7) -> None:
     """Two people who sway and turn their heads before one background."""
-    writer = video.VideoWriter(path, SIZE, FPS)
+    writer = video.VideoWriter(path, SIZE, FPS, str(path))
     people = [draw_person(random(seed, 3, person)) for person in (1, 2)]
     looks = [draw_expression(random(seed, 4, person), 0.3) for person in (1, 2)]
     for number in range(frames):

@@ -54,9 +54,8 @@ def main() -> None:
     try:
         landmarker = flmd.load(chosen.model, "cpu")
         find = detection.get(chosen.detector)
-        print(
-            f"{chosen.model.name}: {landmarker.info.network} at {landmarker.input_size} px; {chosen.detector}"
-        )
+        size = landmarker.info.normalisation.input_size
+        print(f"{chosen.model.name}: {landmarker.info.network} at {size} px; {chosen.detector}")
         print(f"found: IoU {chosen.iou} or more; NME in % of the inter-ocular distance, failure above 10 %")
         print("| " + " | ".join(COLUMNS) + " |")
         print("|---|" + "---:|" * (len(COLUMNS) - 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from flmd.errors import InputError, ParamsError
 from flmd.experiments import machine
 from flmd.experiments import reproduce as verify
 from flmd.experiments.dvc_lock import Lock, LockedStage, parse_lock
+from tests.pipeline.project import ROOT, Project
 
 DVC_YAML = """stages:
   cut:
@@ -259,3 +261,28 @@ def test_another_source_is_an_archive_of_the_users_own(
 def test_a_damaged_lock_is_one_line(text: str) -> None:
     with pytest.raises(InputError, match="x: not a dvc.lock"):
         parse_lock(text, "x")
+
+
+@pytest.mark.slow
+def test_the_spread_over_seeds_is_that_of_trainings_on_the_same_arrays(
+    finished_project: Project, tmp_path: Path
+) -> None:
+    spread = tmp_path / "seed_spread.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.seeds", "--seeds", "2", "--out", str(spread)],
+        cwd=finished_project.folder,
+        env={**finished_project.environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(spread.read_text())
+    assert found["seeds"] == [1, 2]
+    nme = found["metrics"]["ibug300w.nme"]
+    first, second = (
+        float(value) / 100 for value in re.findall(r"^seed \d: NME ibug300w ([\d.]+) %", done.stdout, re.M)
+    )
+    assert first != second
+    assert nme["mean"] == pytest.approx((first + second) / 2, abs=1e-5)
+    assert nme["sd"] == pytest.approx(abs(first - second) / 2**0.5, abs=2e-5)
