@@ -14,6 +14,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from flmd.core import exact
+
 LEAST_POINTS = 6
 """An affine camera has 8 unknowns, 2 a point: 4 points fix it, 6 leave something to average over."""
 
@@ -73,7 +75,7 @@ def rotation(yaw: ArrayLike, pitch: ArrayLike, roll: ArrayLike) -> NDArray[np.fl
     angles = np.broadcast_arrays(
         *(np.radians(np.asarray(angle, dtype=np.float64)) for angle in (yaw, pitch, roll))
     )
-    (cy, cp, cr), (sy, sp, sr) = np.cos(angles), np.sin(angles)
+    (sy, sp, sr), (cy, cp, cr) = exact.sin_cos(angles)
     rows = [
         [cr * cy - sr * sp * sy, -sr * cp, cr * sy + sr * sp * cy],
         [sr * cy + cr * sp * sy, cr * cp, sr * sy - cr * sp * cy],

@@ -18,6 +18,7 @@ from flmd.schemes.head_pose import estimate_pose
 from flmd.sources.sample import ibug300w
 from flmd.sources.sample.archive import make_ibug300w, make_youtube_faces
 from flmd.sources.sample.camera import FINE, Head, Light
+from flmd.sources.sample.draws import Draws
 from flmd.sources.sample.face import draw_head
 from flmd.sources.sample.head import chart, mirrored_anchors
 from flmd.sources.sample.person import Expression, draw_expression, draw_person
@@ -108,7 +109,7 @@ def test_ibug_mirrored_twin_is_the_flipped_picture_with_flipped_labels(ibug):
         original = pixels(ibug[f"{TOP}/{twin.replace('_mirror', '')}"]).astype(float)
         flipped = pixels(ibug[f"{TOP}/{twin}"])[:, ::-1].astype(float)
         shifted = np.abs(original[:, 1:] - flipped[:, :-1]).mean()
-        assert np.abs(original - flipped).mean() < min(6, 0.8 * shifted)  # apart from JPEG's own blocks
+        assert np.abs(original - flipped).mean() < min(8, 0.8 * shifted)  # apart from JPEG's own blocks
 
 
 def test_ibug_has_the_known_traps(ibug):
@@ -217,7 +218,7 @@ def test_youtube_default_has_people_enough_and_points_outside(tmp_path):
 
 
 def plain_head(yaw=0.0, pitch=0.0, roll=0.0, expression=REST, seed=5, **changes):
-    person = draw_person(np.random.default_rng(seed))
+    person = draw_person(Draws(seed))
     look = dict.fromkeys(("beard", "moustache", "glasses", "hair_volume"), 0.0)
     look |= {"skin": np.full(3, 0.7), "ears": False, "hairline": (-1.9,) * 10}
     person = dataclasses.replace(person, **(look | changes))
@@ -282,10 +283,10 @@ def test_far_jaw_points_lie_on_the_visible_outline(yaw):
 
 
 def test_pose_of_drawn_heads_is_recovered():
-    rng = np.random.default_rng(8)
+    rng = Draws(8)
     heads = [
         Head(draw_person(rng), draw_expression(rng), *angles, (100.0, 100.0), 60.0)
-        for angles in rng.uniform((-40, -15, -25), (40, 15, 25), (120, 3)).tolist()
+        for angles in np.random.default_rng(8).uniform((-40, -15, -25), (40, 15, 25), (120, 3)).tolist()
     ]
     found = np.stack(estimate_pose(np.stack([head.landmarks() for head in heads])), axis=1)
     error = np.abs(found - [(head.yaw, head.pitch, head.roll) for head in heads]).mean(axis=0)

@@ -12,8 +12,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core import exact
 from flmd.schemes.head_pose import rotation
-from flmd.sources.sample.head import MARCHING, Floats, chart
+from flmd.sources.sample.head import MARCHING, Floats, chart, on_skin
 from flmd.sources.sample.person import Expression, Person, expressed
 
 FINE = 2
@@ -52,7 +53,7 @@ class Head:
 
     def to_camera(self, points: Floats) -> Floats:
         """``(..., 3)`` head frame -> ``(..., 3)``: x and y in pixels, z in inter-ocular distances."""
-        turned = np.einsum("ij,...j->...i", rotation(self.yaw, self.pitch, self.roll), points)
+        turned = turned_by(rotation(self.yaw, self.pitch, self.roll), points)
         near = self.scale / (1 - turned[..., 2:] / CAMERA_DISTANCE)
         return np.concatenate([self.centre + turned[..., :2] * near, turned[..., 2:]], axis=-1)
 
@@ -63,12 +64,17 @@ class Head:
         cheek moves along its row of the skin to the visible outline, as annotators place it.
         """
         points = self.to_camera(self.anchors[:68])[:, :2]
-        paths = np.einsum("jsa,ac->jsc", chart().marching, self.anchors)
-        upright = np.einsum("ij,...j->...i", rotation(self.yaw, self.pitch, 0), paths)
+        paths = on_skin(chart().marching, self.anchors)
+        upright = turned_by(rotation(self.yaw, self.pitch, 0), paths)
         outwards = upright[..., 0] * np.where(MARCHING < 8, -1, 1)[:, None]
         outermost = outwards.argmax(axis=1)
         points[MARCHING] = self.to_camera(paths[np.arange(len(MARCHING)), outermost])[:, :2]
         return points
+
+
+def turned_by(matrix: Floats, points: Floats) -> Floats:
+    """``(3, 3)`` applied to ``(..., 3)`` points."""
+    return exact.product(matrix, points.reshape(-1, 3).T).T.reshape(points.shape)
 
 
 def fine(points: Floats) -> NDArray[np.int32]:

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core import exact
 from flmd.schemes.head_pose import rotation
-from flmd.sources.sample.camera import SHIFT, Head, Image, Light, fine
+from flmd.sources.sample.camera import SHIFT, Head, Image, Light, fine, turned_by
 from flmd.sources.sample.head import Floats, head_mesh, skin_end
 from flmd.sources.sample.person import HAIRLINE_U, Person
 from flmd.sources.sample.shade import shade
@@ -82,7 +83,8 @@ def _visible(
     ab, ac = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
     facing = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0] > 0.02
     triangles, flat = triangles[facing], flat[facing]
-    order = np.argsort(depth[triangles].sum(axis=1), kind="stable")
+    a, b, c = (depth[triangles[:, i]] for i in range(3))
+    order = np.argsort(a + b + c, kind="stable")
     ids = np.full(shape[:2], -1, np.int32)
     for number, outline in zip(order.tolist(), corners[triangles[order]], strict=True):
         cv2.fillConvexPoly(ids, outline, number, cv2.LINE_8, SHIFT)
@@ -104,7 +106,7 @@ def _joined(parts: list[_Part]) -> tuple[Floats, Image, NDArray[np.intp]]:
 def _scalp_and_face(head: Head) -> _Part:
     person = head.person
     mesh = head_mesh(head.anchors)
-    level = np.interp(np.abs(mesh.chart[:, 0]), HAIRLINE_U, person.hairline) - mesh.chart[:, 1]
+    level = exact.interpolate(np.abs(mesh.chart[:, 0]), HAIRLINE_U, person.hairline) - mesh.chart[:, 1]
     # clipped, so that a steep hairline turns to hair at the skin's side of a triangle and not half-way up
     hair = np.clip(level, -0.15, 0.6)
     grown = np.clip(hair / 0.3, 0, 1)
@@ -112,7 +114,7 @@ def _scalp_and_face(head: Head) -> _Part:
     lifted = mesh.vertices + _normals(mesh.vertices, mesh.triangles) * thick[:, None]
     # at the crown the chart's rows meet, and so must the hair
     crown = mesh.chart[:, 1] < -1.6
-    lifted[crown, 1] = np.minimum(lifted[crown, 1], lifted[crown, 1].mean())
+    lifted[crown, 1] = np.minimum(lifted[crown, 1], exact.total(lifted[crown, 1]) / crown.sum())
     return lifted, mesh.triangles, mesh.chart, hair, np.zeros(len(lifted))
 
 
@@ -126,13 +128,18 @@ def _plain(points: Floats, across: int, dark: Floats) -> _Part:
 def _neck(head: Head) -> _Part:
     """A cylinder that leaves the head with the head's pose and reaches the shoulders with the body's."""
     theta, down = (axis.ravel() for axis in np.meshgrid(np.linspace(-1.9, 1.9, 25), np.linspace(0, 1, 8)))
-    width = 0.50 + 0.07 * np.abs(head.person.anchors[12, 0] - head.person.anchors[4, 0]) + 0.35 * down**3
+    width = (
+        0.50
+        + 0.07 * np.abs(head.person.anchors[12, 0] - head.person.anchors[4, 0])
+        + 0.35 * down * down * down
+    )
     points = np.stack(
-        [width * np.sin(theta), 0.75 + 1.8 * down, -0.82 - 0.1 * down + 0.46 * np.cos(theta)], 1
+        [width * exact.sin(theta), 0.75 + 1.8 * down, -0.82 - 0.1 * down + 0.46 * exact.cos(theta)], 1
     )
     body = rotation(0.35 * head.yaw, 0, 0.2 * head.roll)
     pivot = np.array([0, 0.6, -0.8])
-    unturned = (points - pivot) @ (rotation(head.yaw, head.pitch, head.roll).T @ body).T + pivot
+    turn = exact.product(rotation(head.yaw, head.pitch, head.roll).T, body)
+    unturned = turned_by(turn, points - pivot) + pivot
     share = np.clip(down * 1.5, 0, 1)[:, None]
     return _plain(points * (1 - share) + unturned * share, 25, 0.42 * np.clip(1.15 - 1.6 * down, 0.15, 1))
 
@@ -140,14 +147,14 @@ def _neck(head: Head) -> _Part:
 def _ear(person: Person, side: int) -> _Part:
     root = person.anchors[0 if side < 0 else 16]
     out, down = (axis.ravel() for axis in np.meshgrid(np.linspace(0, 1, 9), np.linspace(-1, 1, 13)))
-    height = 0.34 * np.sqrt(np.clip(1.02 - (0.92 * out) ** 2.2, 0, 1))
+    height = 0.34 * np.sqrt(np.clip(1.02 - exact.power(0.92 * out, 2.2), 0, 1))
     back = 0.34 * out * (1 - 0.22 * down)
-    rim = 0.045 * np.clip(np.hypot(out, down) - 0.45, 0, 0.45)
+    rim = 0.045 * np.clip(np.sqrt(out * out + down * down) - 0.45, 0, 0.45)
     points = np.stack(
         [side * (0.02 + 0.45 * back + rim), 0.20 + height * down - 0.1 * out, -0.05 - 0.75 * back], 1
     )
     points += (root[0], root[1] - 0.06, root[2])
-    dark = 0.5 * np.exp(-((np.hypot(out - 0.35, (down + 0.05) / 1.3) / 0.38) ** 2))
+    dark = 0.5 * exact.exp(-((out - 0.35) ** 2 + ((down + 0.05) / 1.3) ** 2) / (0.38 * 0.38))
     if side < 0:  # keep the winding that faces outward
         points, dark = points.reshape(13, 9, 3)[:, ::-1].reshape(-1, 3), dark.reshape(13, 9)[:, ::-1].ravel()
     return _plain(points, 9, dark)
@@ -156,9 +163,8 @@ def _ear(person: Person, side: int) -> _Part:
 def _normals(points: Floats, triangles: NDArray[np.intp]) -> Floats:
     """Outward unit normals (V, 3)."""
     a, b, c = (points[triangles[:, i]] for i in range(3))
-    face = np.cross(b - a, c - a)
-    total = np.stack(
+    face = np.cross(b - a, c - a)  # products and differences, each rounded on its own
+    total: Floats = np.stack(
         [np.bincount(triangles.ravel(), np.repeat(face[:, i], 3), len(points)) for i in range(3)], 1
-    )
-    normals: Floats = total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-12)
-    return normals
+    ).astype(np.float64)
+    return np.asarray(total / (exact.length(total)[:, None] + 1e-12))

@@ -10,11 +10,12 @@ flmd.schemes.head_pose.
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core import exact
 from flmd.schemes import IBUG68
 from flmd.schemes.head_pose import MEAN_SHAPE
 
@@ -23,6 +24,8 @@ Floats = NDArray[np.float64]
 _HALF_WIDTH, _HALF_HEIGHT, _HALF_DEPTH = 0.86, 1.05, 1.03  # of the skull
 _SKULL_Y, _SKULL_Z = -0.2, -0.75
 _AROUND = 0.9
+GRID = 22
+"""Bits after the point of weights and anchors where they are multiplied."""
 
 # The right half of the image; (x, y, z). Soft parts the 68 points leave out.
 _SOFT = np.array(
@@ -81,7 +84,7 @@ MARCHING = np.r_[0:7, 10:17]
 def to_chart(points: Floats) -> Floats:
     """``(..., 3)`` points near the skin of the average face -> ``(..., 2)`` chart."""
     x, y, z = np.moveaxis(points, -1, 0)
-    return np.stack([_AROUND * np.arctan2(x / _HALF_WIDTH, (z - _SKULL_Z) / _HALF_DEPTH), y], axis=-1)
+    return np.stack([_AROUND * exact.arctan2(x / _HALF_WIDTH, (z - _SKULL_Z) / _HALF_DEPTH), y], axis=-1)
 
 
 @functools.cache
@@ -97,7 +100,7 @@ def chart() -> Chart:
     starts = places[MARCHING]
     steps = np.linspace(1.0, 0.3, 24)
     paths = np.stack([starts[:, None, 0] * steps, np.repeat(starts[:, 1:], len(steps), 1)], axis=-1)
-    spline = _spline(places, np.concatenate([grid, paths.reshape(-1, 2)]))
+    spline = exact.on_grid(_spline(places, np.concatenate([grid, paths.reshape(-1, 2)])), GRID)
     weights, marching = spline[: len(grid)], spline[len(grid) :].reshape(*paths.shape[:2], -1)
     return Chart(rest, places, grid, len(columns), weights, marching, _triangles(grid, len(columns)))
 
@@ -105,8 +108,15 @@ def chart() -> Chart:
 def head_mesh(anchors: Floats) -> Mesh:
     """The head through ``(A, 3)`` anchors."""
     shared = chart()
-    # einsum and not BLAS: the sum's order, hence the bytes, must not depend on the machine's threads
-    return Mesh(np.einsum("va,ac->vc", shared.weights, anchors), shared.grid, shared.triangles)
+    return Mesh(on_skin(shared.weights, anchors), shared.grid, shared.triangles)
+
+
+def on_skin(weights: Floats, anchors: Floats) -> Floats:
+    """``(..., A)`` weights of the chart, ``(A, 3)`` anchors -> ``(..., 3)`` places, in steps of 2**-44.
+
+    Sums of sizes stay below 2**9, so that BLAS does this exactly (:func:`flmd.core.exact.on_grid`).
+    """
+    return np.asarray(weights @ exact.on_grid(anchors, GRID))
 
 
 def _anchors() -> tuple[Floats, Floats]:
@@ -116,7 +126,7 @@ def _anchors() -> tuple[Floats, Floats]:
     jaw, jaw_places = MEAN_SHAPE[8:16], places[8:16]
     along = np.gradient(places[8:17], axis=0)[:8]
     outward = np.stack([-along[:, 1], along[:, 0]], axis=1)
-    outward *= -np.sign(outward[:, 1:] + 1e-9) * -1 / np.linalg.norm(outward, axis=1, keepdims=True)
+    outward *= -np.sign(outward[:, 1:] + 1e-9) * -1 / exact.length(outward)[:, None]
     under = [(jaw + share * (_NECK - jaw), jaw_places + offset * outward) for share, offset in
              ((0.0, 0.0), (0.35, 0.13), (1.0, 0.42))][1:]  # fmt: skip
     skull = _skull()
@@ -129,26 +139,23 @@ def _anchors() -> tuple[Floats, Floats]:
 
 def _skull() -> tuple[Floats, Floats]:
     """Anchors of the forehead, crown, back of the head and nape."""
-    points, places = [], []
+    points: list[tuple[Any, ...]] = []
+    places: list[tuple[Any, ...]] = []
     for around in (0, 22, 45, 70, 100, 135, 170):
         for up in (0, 22, 45, 68, 90):
             if up == 0 and around < 80:
                 continue  # the brows are there
             theta, phi = np.radians(around), np.radians(up)
-            flat = np.cos(phi) if up < 90 else 0.0
-            points.append((_HALF_WIDTH * np.sin(theta) * flat, _SKULL_Y - _HALF_HEIGHT * np.sin(phi),
-                           _SKULL_Z + _HALF_DEPTH * np.cos(theta) * flat))  # fmt: skip
+            (right, front), (high, flat) = exact.sin_cos(theta), exact.sin_cos(phi)
+            flat = flat * (up < 90)
+            points.append((_HALF_WIDTH * right * flat, _SKULL_Y - _HALF_HEIGHT * high,
+                           _SKULL_Z + _HALF_DEPTH * front * flat))  # fmt: skip
             places.append((_AROUND * theta, _SKULL_Y - _HALF_HEIGHT * phi))
     for around in (125, 150, 170):
         for v, radius in ((0.2, 0.95), (0.6, 0.75), (1.1, 0.62)):
             theta = np.radians(around)
-            points.append(
-                (
-                    _HALF_WIDTH * np.sin(theta) * radius,
-                    v,
-                    _SKULL_Z - 0.1 + _HALF_DEPTH * np.cos(theta) * radius,
-                )
-            )
+            right, front = exact.sin_cos(theta)
+            points.append((_HALF_WIDTH * right * radius, v, _SKULL_Z - 0.1 + _HALF_DEPTH * front * radius))
             places.append((_AROUND * theta, v))
     return np.array(points), np.array(places)
 
@@ -157,8 +164,9 @@ def _spline(anchors: Floats, at: Floats) -> Floats:
     """Thin-plate spline weights ``(len(at), A)`` of values given at the anchors (Bookstein, 1989)."""
 
     def kernel(a: Floats, b: Floats) -> Floats:
-        square = ((a[:, None] - b) ** 2).sum(axis=2)
-        return np.asarray(square * np.log(square + 1e-12))
+        u, v = (a[:, None, i] - b[:, i] for i in range(2))
+        square = u * u + v * v
+        return np.asarray(square * exact.log(square + 1e-12))
 
     def plane(a: Floats) -> Floats:
         return np.column_stack([np.ones(len(a)), a])
@@ -168,8 +176,10 @@ def _spline(anchors: Floats, at: Floats) -> Floats:
     system[:count, :count] = kernel(anchors, anchors)
     system[:count, count:] = plane(anchors)
     system[count:, :count] = plane(anchors).T
-    weights: Floats = np.hstack([kernel(at, anchors), plane(at)]) @ np.linalg.inv(system)[:, :count]
-    return weights
+    values = exact.inverse(system)[:, :count]
+    # some rows at a time, so that the sums stay in the cache
+    parts = np.array_split(at, -(-len(at) // 128))
+    return np.concatenate([exact.product(np.hstack([kernel(p, anchors), plane(p)]), values) for p in parts])
 
 
 def _triangles(grid: Floats, across: int) -> NDArray[np.intp]:
@@ -185,12 +195,14 @@ def _triangles(grid: Floats, across: int) -> NDArray[np.intp]:
 
 def skin_end(u: Floats) -> Floats:
     """How far down the chart the head reaches at ``u``: under the jaw, into the neck."""
-    return np.interp(np.abs(u), [0, 0.4, 0.7, 1.0, 1.25, 1.5, 2.7], [1.76, 1.7, 1.6, 1.38, 1.15, 1.0, 1.0])
+    return exact.interpolate(
+        np.abs(u), [0, 0.4, 0.7, 1.0, 1.25, 1.5, 2.7], [1.76, 1.7, 1.6, 1.38, 1.15, 1.0, 1.0]
+    )
 
 
 def mirrored_anchors() -> NDArray[np.intp]:
     """(A,) the anchor each anchor mirrors into, for checks of symmetry."""
     rest = chart().rest
-    found = [int(np.argmin(((rest * (-1, 1, 1) - point) ** 2).sum(axis=1))) for point in rest]
+    found = [int(np.argmin(exact.length(rest * (-1, 1, 1) - point))) for point in rest]
     found[:68] = IBUG68.flip_indices().tolist()
     return np.array(found)

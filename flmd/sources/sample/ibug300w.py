@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import gzip
 import io
+import struct
 import tarfile
+import zlib
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core import exact
 from flmd.schemes import IBUG68
 from flmd.sources.sample.camera import Head
+from flmd.sources.sample.draws import Draws
 from flmd.sources.sample.person import draw_expression, draw_person
 from flmd.sources.sample.scene import draw_camera, draw_light, render
 
@@ -64,10 +69,9 @@ class Entry:
     test: bool
 
 
-def random(seed: int, *stream: int) -> np.random.Generator:
+def random(seed: int, *stream: int) -> Draws:
     """Independent numbers for each of up to three stream indices below 2**32."""
-    counter = [0, *stream] + [0] * (3 - len(stream))
-    return np.random.Generator(np.random.Philox(key=[seed, 300], counter=counter))
+    return Draws([seed, 300], [0, *stream] + [0] * (3 - len(stream)))
 
 
 def plan(faces: int, seed: int) -> list[Picture]:
@@ -98,7 +102,7 @@ def draw(seed: int, picture: Picture) -> list[Entry]:
     """The picture, and its mirrored twin where it has one."""
     rng = random(seed, 2, picture.index)
     hard = picture.folder == "ibug"
-    sizes = np.exp(rng.normal(np.log(52), 0.2, picture.heads)).clip(36, 80)  # inter-ocular, pixels
+    sizes = (52 * exact.exp(rng.normal(0, 0.2, picture.heads))).clip(36, 80)  # inter-ocular, pixels
     width, height = (int(sizes[0] * rng.uniform(3.6, 4.8)) for _ in range(2))
     if picture.heads == 2:
         width = int(width + 2.4 * sizes.max())
@@ -118,9 +122,9 @@ def draw(seed: int, picture: Picture) -> list[Entry]:
         )
     image = render(rng, rng, (width, height), heads, draw_light(rng, hard or rng.random() < 0.12),
                    draw_camera(rng, hard), things=0.3 if hard else 0.12)  # fmt: skip
-    exact = [head.landmarks() for head in heads]
-    points = np.floor(np.stack(exact) + 0.5).astype(np.int64)
-    boxes = np.stack([_detected(face, rng) for face in exact])
+    faces = [head.landmarks() for head in heads]
+    points = np.floor(np.stack(faces) + 0.5).astype(np.int64)
+    boxes = np.stack([_detected(face, rng) for face in faces])
     quality = int(rng.integers(60, 96))
     file = f"{picture.folder}/{picture.name}"
     entries = [
@@ -135,6 +139,38 @@ def draw(seed: int, picture: Picture) -> list[Entry]:
     return entries
 
 
+class _Gzip(io.RawIOBase):
+    """A gzip file of blocks that are stored as they are: zlib's bytes differ from one build to the next."""
+
+    BLOCK = 0xFFFF
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._held = file, bytearray()
+        self._check = self._size = 0
+        file.write(bytes.fromhex("1f8b08000000000000ff"))
+
+    def write(self, data: Any) -> int:
+        self._check, self._size = zlib.crc32(data, self._check), self._size + len(data)
+        self._held += data
+        while len(self._held) > self.BLOCK:
+            self._block(bytes(self._held[: self.BLOCK]), last=False)
+            del self._held[: self.BLOCK]
+        return len(data)
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        self._block(bytes(self._held), last=True)
+        self._file.write(struct.pack("<II", self._check, self._size & 0xFFFFFFFF))
+        super().close()
+
+    def _block(self, data: bytes, *, last: bool) -> None:
+        size = len(data)
+        self._file.write(
+            bytes([last]) + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little") + data
+        )
+
+
 def write(path: Path, drawn: Iterable[list[Entry]]) -> None:
     """The archive; the same entries give the same bytes."""
     entries = [entry for group in drawn for entry in group]
@@ -147,8 +183,8 @@ def write(path: Path, drawn: Iterable[list[Entry]]) -> None:
     folders = {str(parent) for name in members for parent in Path(name).parents}
     with (
         path.open("wb") as raw,
-        gzip.GzipFile("", "wb", compresslevel=3, fileobj=raw, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+        closing(_Gzip(raw)) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.USTAR_FORMAT) as archive,
     ):
         for name in sorted(members.keys() | folders):
             info = tarfile.TarInfo(TOP_FOLDER if name == "." else f"{TOP_FOLDER}/{name}")
@@ -160,10 +196,11 @@ def write(path: Path, drawn: Iterable[list[Entry]]) -> None:
                 archive.addfile(info)
 
 
-def _detected(points: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
+def _detected(points: NDArray[np.float64], rng: Draws) -> NDArray[np.int64]:
     """The inclusive box a face detector might draw: left, top, width, height."""
     low, high = points.min(axis=0), points.max(axis=0)
-    size = 1.03 * np.sqrt(np.prod(high - low)) * np.exp(rng.normal(0, 0.05))
+    wide, tall = (high - low).tolist()
+    size = 1.03 * np.sqrt(wide * tall) * exact.exp(rng.normal(0, 0.05))
     sides = size * (1 + rng.normal(0, 0.015, 2))
     middle = (low + high) / 2 + size * rng.normal(0, 0.03, 2)
     return np.concatenate([np.round(middle - sides / 2), np.round(sides)]).astype(np.int64)

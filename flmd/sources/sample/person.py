@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core import exact
+from flmd.sources.sample.draws import Draws
 from flmd.sources.sample.head import chart
 
 Floats = NDArray[np.float64]
@@ -77,17 +79,15 @@ class Expression:
     gaze: tuple[float, float]
 
 
-def draw_person(rng: np.random.Generator) -> Person:
+def draw_person(rng: Draws) -> Person:
     """A person; takes a fixed number of draws in a fixed order."""
     tone = rng.beta(1.1, 1.5) * (len(_SKIN) - 1.001)
     low = int(tone)
     skin = _SKIN[low] * (1 - tone + low) + _SKIN[low + 1] * (tone - low)
     skin = np.clip(skin * rng.normal(1, (0.02, 0.03, 0.05)), 0.08, 0.98)
     anchors = _identity(chart().rest, rng)
-    hair_weights = np.array([5, 4, 3, 2, 2, 1, 2]) if tone < 2 else np.array([12, 4, 1, 0.2, 0.2, 0.1, 1.5])
-    hair = np.clip(
-        _HAIR[rng.choice(len(_HAIR), p=hair_weights / hair_weights.sum())] / 255 * rng.uniform(0.8, 1.2), 0, 1
-    )
+    hair_weights = (5, 4, 3, 2, 2, 1, 2) if tone < 2 else (12, 4, 1, 0.2, 0.2, 0.1, 1.5)
+    hair = np.clip(rng.choice(_HAIR, p=hair_weights) / 255 * rng.uniform(0.8, 1.2), 0, 1)
     style = rng.choice(
         ["short", "fringe", "receding", "bald", "long", "long fringe"], p=[0.38, 0.1, 0.14, 0.06, 0.24, 0.08]
     )
@@ -120,7 +120,7 @@ def draw_person(rng: np.random.Generator) -> Person:
     )
 
 
-def draw_expression(rng: np.random.Generator, strength: float = 1.0) -> Expression:
+def draw_expression(rng: Draws, strength: float = 1.0) -> Expression:
     """An expression; ``strength`` 1 is an album of snapshots, 0 a passport photograph."""
     opened, shut = rng.random(2)
     blink = rng.uniform(0.85, 1.0) if shut < 0.07 * strength else rng.normal(-0.05, 0.2) * strength
@@ -145,7 +145,9 @@ def expressed(person: Person, expression: Expression) -> Floats:
     lower = np.zeros(len(rest))
     lower[_LOWER_LIP] = 1
     lower[(np.abs(x) < 0.2) & (np.abs(y - 0.87) < 0.02)] = 1
-    drop = np.maximum(lower, _step(y, 0.72, 1.05) * np.exp(-((np.abs(x) / 0.75) ** 4)) * (y > 0.84))
+    drop = np.maximum(
+        lower, _step(y, 0.72, 1.05) * exact.exp(-exact.whole_power(np.abs(x) / 0.75, 4)) * (y > 0.84)
+    )
     drop[[48, 54, 60, 64]] = 0.42
     # the mean shape's lips are a little apart; without opening they close
     moved[:, 1] += (opening - 0.022 * max(0.0, 1 - opening / 0.04)) * drop
@@ -178,7 +180,7 @@ def expressed(person: Person, expression: Expression) -> Floats:
     return moved
 
 
-def _identity(rest: Floats, rng: np.random.Generator) -> Floats:
+def _identity(rest: Floats, rng: Draws) -> Floats:
     """The average head made somebody's; spreads are chosen by eye, a little wider than adults'."""
     n = rng.normal(0, 1, 24).clip(-2.2, 2.2)
     moved = rest.copy()
@@ -202,7 +204,11 @@ def _identity(rest: Floats, rng: np.random.Generator) -> Floats:
     moved[:, 0] += side * (across - 0.345) * 0.08 * n[13] * eyes
     mouth = _near(across, y, 0.12, 0.8, 0.22)
     moved[:, 0] *= 1 + 0.12 * n[14] * mouth
-    lips = np.exp(-((across / 0.24) ** 4)) * np.clip((y - 0.795) / 0.11, -1, 1) * (np.abs(y - 0.8) < 0.16)
+    lips = (
+        exact.exp(-exact.whole_power(across / 0.24, 4))
+        * np.clip((y - 0.795) / 0.11, -1, 1)
+        * (np.abs(y - 0.8) < 0.16)
+    )
     moved[:, 1] += 0.028 * n[15] * lips + 0.045 * n[16] * mouth
     moved[:, 2] += 0.025 * n[15] * mouth
     brows = _near(across, y, 0.38, -0.25, 0.17)
@@ -210,13 +216,13 @@ def _identity(rest: Floats, rng: np.random.Generator) -> Floats:
     moved[:, 1] -= 0.035 * n[19] * _near(across, y, 0.42, -0.28, 0.1)
     cheeks = _near(across, y, 0.5, 0.45, 0.25)
     moved[:, 2] += 0.06 * n[20] * cheeks
-    moved[:, 0] += 0.012 * n[21] * np.exp(-((x / 0.4) ** 2)) * _step(y, 0.2, 0.8)  # nobody is symmetric
+    moved[:, 0] += 0.012 * n[21] * exact.exp(-((x / 0.4) ** 2)) * _step(y, 0.2, 0.8)  # nobody is symmetric
     moved[:, 1] += 0.012 * n[22] * x
     moved[:, 2] *= 1 + 0.04 * n[23]
     return moved
 
 
-def _hairline(style: str, rng: np.random.Generator) -> tuple[float, ...]:
+def _hairline(style: str, rng: Draws) -> tuple[float, ...]:
     top = {"fringe": -0.40, "long fringe": -0.38, "receding": -1.05, "bald": -1.9}.get(style, -0.80)
     top += rng.normal(0, 0.05)
     temple = top + (0.0 if "fringe" in style else -0.1 * (style == "receding")) + rng.normal(0, 0.04)
@@ -228,7 +234,7 @@ def _hairline(style: str, rng: np.random.Generator) -> tuple[float, ...]:
 
 
 def _near(across: Floats, y: Floats, at_x: float, at_y: float, width: float) -> Floats:
-    return np.exp(-((across - at_x) ** 2 + (y - at_y) ** 2) / (2 * width**2))
+    return exact.exp(-((across - at_x) ** 2 + (y - at_y) ** 2) / (2 * width * width))
 
 
 def _step(value: Floats, low: float, high: float) -> Floats:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core import exact
 from flmd.sources.sample.camera import FINE, Head, Image, Light
 from flmd.sources.sample.head import Floats
 from flmd.sources.sample.skin import DENSITY, LEFT, STRAND_DENSITY, TOP, skin
@@ -15,12 +16,17 @@ _NORMAL, _CHART, _PLACE, _HAIR, _DARK = slice(0, 3), slice(3, 5), slice(5, 7), 7
 
 
 def _sample(image: NDArray[np.uint8], x: Image, y: Image, wrap: bool = False) -> Image:
-    """Bilinear look-ups (P,) or (P, C), 0-1. remap's sides are limited to 32767, hence the folding."""
+    """Bilinear look-ups (P,) or (P, C), 0-1. remap's sides are limited to 32767, hence the folding.
+
+    Places are whole 1/32 texels: with these remap mixes whole numbers.
+    """
     count = len(x)
     across = 1024
-    padded = np.zeros((2, -(-count // across) * across), np.float32)
-    padded[0, :count], padded[1, :count] = x, y
-    found = cv2.remap(image, padded[0].reshape(-1, across), padded[1].reshape(-1, across), cv2.INTER_LINEAR,
+    places = np.zeros((-(-count // across) * across, 2), np.int32)
+    places[:count, 0], places[:count, 1] = np.rint(x * 32), np.rint(y * 32)
+    texels, parts = (places >> 5).astype(np.int16).reshape(-1, across, 2), places & 31
+    shares = (parts[:, 1] * 32 + parts[:, 0]).astype(np.uint16).reshape(-1, across)
+    found = cv2.remap(image, texels, shares, cv2.INTER_LINEAR,
                       borderMode=cv2.BORDER_WRAP if wrap else cv2.BORDER_REPLICATE)  # fmt: skip
     values: Image = found.reshape(-1, *image.shape[2:])[:count].astype(np.float32) / np.float32(255)
     return values
@@ -71,16 +77,16 @@ def shade(
     albedo *= 1 - dark[:, None] * np.array([0.60, 0.75, 0.75], np.float32)  # shade on skin is warm
     albedo += (person.hair.astype(np.float32) * (0.62 + 0.76 * strand)[:, None] - albedo) * hair[:, None]
 
-    normal = values[:, :3] / (np.linalg.norm(values[:, :3], axis=1, keepdims=True) + 1e-6)
+    normal = values[:, :3] / (_length(values[:, 0], values[:, 1], values[:, 2]) + 1e-6)[:, None]
     facing = _towards(normal, light.direction)
     # light bleeds through skin, red the furthest
     wrap = np.array([0.34, 0.22, 0.17], np.float32)
     diffuse = np.clip((facing[:, None] + wrap) / (1 + wrap), 0, 1)
     gloss = np.clip(_towards(normal, light.direction + np.array([0.0, 0.0, 1.0])), 0, 1)
     shine = (
-        0.13 * gloss**14 * (1 - dark) * (1 - hair)
-        + 0.22 * gloss**18 * hair * strand
-        + 0.16 * gloss**30 * parts[:, 0]
+        0.13 * exact.whole_power(gloss, 14) * (1 - dark) * (1 - hair)
+        + 0.22 * exact.whole_power(gloss, 18) * hair * strand
+        + 0.16 * exact.whole_power(gloss, 30) * parts[:, 0]
     )
     around = (0.75 - 0.25 * normal[:, 1])[:, None] * light.fill.astype(np.float32)
     key = light.key.astype(np.float32)
@@ -92,9 +98,17 @@ def shade(
     return colour
 
 
+def _length(*sides: Image) -> Image:
+    """Lengths (P,) of vectors given by their sides."""
+    square = sides[0] * sides[0]
+    for side in sides[1:]:
+        square = square + side * side
+    return np.asarray(np.sqrt(square))
+
+
 def _towards(normal: Image, direction: Floats) -> Image:
     """Cosines (P,) between unit normals and a direction; no BLAS, whose sums depend on its threads."""
-    x, y, z = (direction / np.linalg.norm(direction)).astype(np.float32)
+    x, y, z = (direction / exact.length(direction)).astype(np.float32)
     cosines: Image = normal[:, 0] * x + normal[:, 1] * y + normal[:, 2] * z
     return cosines
 
@@ -106,7 +120,7 @@ def _paint_mouth(colour: Image, values: Image, inside: Image, anchors: Floats, l
     x, y = values[at, 5], values[at, 6]
     upper, corner = anchors[60:65], float(anchors[64, 0] - anchors[60, 0])
     gap = float(anchors[66, 1] - anchors[62, 1])
-    below = (y - np.interp(x, upper[:, 0], upper[:, 1])).astype(np.float32)
+    below = (y - exact.interpolate(x, upper[:, 0], upper[:, 1])).astype(np.float32)
     arch = np.sqrt(np.clip(1 - ((x - np.float32(anchors[62, 0])) / (0.47 * corner)) ** 2, 0, 1))
     teeth = _ramp(0.075 * arch - below, -0.004, 0.008) * (gap > 0.03)
     tongue = _ramp(below / max(gap, 1e-3), 0.55, 0.95) * (gap > 0.12)
@@ -124,12 +138,12 @@ def _paint_eyes(colour: Image, values: Image, opening: Image, head: Head, light:
         some = at[(values[at, 5] < 0) == (corners[0, 0] < 0)]
         if not len(some):
             continue
-        middle = corners.mean(axis=0)
+        middle = (corners[0] + corners[1]) / 2
         gaze = head.expression.gaze
         x, y = values[some, 5], values[some, 6]
         lids = head.anchors[eye[:4]]
-        under_lid = (y - np.interp(x, lids[:, 0], lids[:, 1])).astype(np.float32)
-        away = np.hypot(x - np.float32(middle[0] + gaze[0]), y - np.float32(middle[1] + gaze[1] - 0.008))
+        under_lid = (y - exact.interpolate(x, lids[:, 0], lids[:, 1])).astype(np.float32)
+        away = _length(x - np.float32(middle[0] + gaze[0]), y - np.float32(middle[1] + gaze[1] - 0.008))
         soft = 0.9 / (head.scale * FINE)
         white = np.tile(np.array([0.90, 0.87, 0.85], np.float32), (len(some), 1))
         white -= _ramp(np.abs(x - np.float32(middle[0])), 0.09, 0.17)[:, None] * np.array(
@@ -141,6 +155,6 @@ def _paint_eyes(colour: Image, values: Image, opening: Image, head: Head, light:
         eyeball *= 1 - _ramp(-away, -0.030 - soft, -0.030 + soft)[:, None] * 0.96
         eyeball *= (0.68 + 0.32 * _ramp(under_lid, 0.0, 0.05))[:, None]
         glint = middle[:2] + gaze + 0.028 * light.direction[:2] + (0, -0.012)
-        shine = _ramp(-np.hypot(x - np.float32(glint[0]), y - np.float32(glint[1])), -0.017 - soft, -0.010)
+        shine = _ramp(-_length(x - np.float32(glint[0]), y - np.float32(glint[1])), -0.017 - soft, -0.010)
         eyeball = eyeball * lit * 1.05 + shine[:, None] * 0.85
         colour[some] += (eyeball - colour[some]) * opening[some, None]

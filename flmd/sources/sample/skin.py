@@ -6,12 +6,15 @@ Every map is the same for all faces; a face's own colours and widths come in whe
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core import exact
+from flmd.sources.sample.draws import Draws
 from flmd.sources.sample.head import Floats, chart
 
 DENSITY = 300.0  # texels a chart unit
@@ -81,7 +84,8 @@ def skin() -> Skin:
         return line, line * (-1, 1)
 
     def spot(cu: float, cv: float, su: float, sv: float) -> Floats:
-        return np.exp(-(((au - cu) / su) ** 2) - ((v - cv) / sv) ** 2)
+        across, down = (au[:1] - cu) / su, (v[:, :1] - cv) / sv
+        return np.asarray(exact.exp(-(across * across)) * exact.exp(-(down * down)))
 
     # the corners of lips and eyes are sharp: each arc on its own
     def almond(upper: NDArray[np.intp], lower: NDArray[np.intp]) -> Floats:
@@ -98,7 +102,7 @@ def skin() -> Skin:
     ]
     parts = [filled(mouth), filled(inside), filled(*eyes), stroked(*upper_lids, width=0.014, blur=0.004)]
 
-    eye_u = at[42:48, 0].mean()
+    eye_u = float(exact.total(at[42:48, 0])) / 6
     crease = both(
         [
             (eye_u - 0.17, 0.0),
@@ -130,15 +134,23 @@ def skin() -> Skin:
         + 45 * spot(eye_u, -0.1, 0.17, 0.06)
         + 28 * spot(0, 0.63, 0.035, 0.06)
     )
-    shade += 90 * np.clip((v - np.interp(au, np.abs(at[8:17, 0]), at[8:17, 1])) / 0.15, 0, 1) * (v > 0.3)
+    shade += (
+        90
+        * np.clip((v - exact.interpolate(au[0], np.abs(at[8:17, 0]), at[8:17, 1])) / 0.15, 0, 1)
+        * (v > 0.3)
+    )
 
-    jaw = np.interp(au, [0, 0.3, 0.7, 1.0, 1.3, 1.6], [1.0, 0.9, 0.72, 0.45, 0.1, -0.1])
+    jaw = exact.interpolate(au[0], [0, 0.3, 0.7, 1.0, 1.3, 1.6], [1.0, 0.9, 0.72, 0.45, 0.1, -0.1])
     beard = 255 * np.clip((v - jaw + 0.12) / 0.12, 0, 1) * np.clip((au - 0.0) / 0.01 + 1, 0, 1)
-    goatee = 255 * (1 - np.clip((np.hypot(au / 0.36, (v - 0.86) / 0.28) - 1) / 0.15, 0, 1)) * (v > 0.8)
+    goatee = (
+        255
+        * (1 - np.clip((np.sqrt((au / 0.36) ** 2 + ((v - 0.86) / 0.28) ** 2) - 1) / 0.15, 0, 1))
+        * (v > 0.8)
+    )
     beard = np.maximum(beard, goatee)
     moustache = (
         255
-        * np.clip(1 - (au / 0.34) ** 4, 0, 1)
+        * np.clip(1 - exact.whole_power(au / 0.34, 4), 0, 1)
         * np.clip((v - 0.56 - 0.25 * au) / 0.06, 0, 1)
         * (v < 0.80 + 0.35 * au)
     )
@@ -150,30 +162,46 @@ def skin() -> Skin:
         for m, b in ((shade, 1.5), (beard, 8), (moustache, 4), (blush, 6))
     ]
 
-    away = np.full(size, 255, np.uint8)
-    for line in (at[17:22], at[22:27]):
-        curve = smooth_outline(line, closed=False)
-        cv2.polylines(
-            away,
-            [np.round(texel(np.concatenate([curve, line[-1:]])) * 16).astype(np.int32)],
-            False,
-            0,
-            1,
-            cv2.LINE_8,
-            4,
-        )
-    distance = cv2.distanceTransform(away, cv2.DIST_L2, 5) / DENSITY
+    distance = np.minimum(*(_distance(u, v, at[brow]) for brow in (slice(17, 22), slice(22, 27))))
     brow = np.clip(255 * (1 - distance / 0.1), 0, 255).astype(np.uint8)
     return Skin(np.stack(parts, axis=2), np.stack(tints, axis=2), brow, _strands())
 
 
+def _distance(u: Floats, v: Floats, line: Floats) -> Floats:
+    """How far each place of the chart is from a line through these points; 1 where that is above 0.1."""
+    curve = np.concatenate([smooth_outline(line, closed=False), line[-1:]])
+    low, high = curve.min(axis=0) - 0.11, curve.max(axis=0) + 0.11
+    columns = slice(*np.searchsorted(u[0], (low[0], high[0])).tolist())
+    rows = slice(*np.searchsorted(v[:, 0], (low[1], high[1])).tolist())
+    x, y = u[rows, columns], v[rows, columns]
+    nearest = np.ones(x.shape)
+    for begin, end in itertools.pairwise(curve):
+        du, dv = (end - begin).tolist()
+        along = np.clip(((x - begin[0]) * du + (y - begin[1]) * dv) / max(du * du + dv * dv, 1e-12), 0, 1)
+        across, down = x - (begin[0] + along * du), y - (begin[1] + along * dv)
+        nearest = np.minimum(nearest, across * across + down * down)
+    whole = np.ones(u.shape)
+    whole[rows, columns] = np.sqrt(nearest)
+    return whole
+
+
 def _strands() -> NDArray[np.uint8]:
     """A tile of hair, lying along v, mean 128."""
-    rng = np.random.Generator(np.random.Philox(key=68))
-    noise = rng.normal(0, 1, (256, 256)).astype(np.float32)
-    tiled = np.tile(noise, (3, 3))
-    total = np.zeros((256, 256), np.float32)
+    noise = np.rint(Draws(68).normal(0, 1, (256, 256)) * 2**10) / 2**10
+    total = np.zeros((256, 256))
     for along, across in ((40, 0.8), (60, 2.5), (80, 7.0)):
-        layer = cv2.GaussianBlur(tiled, (0, 0), sigmaX=across, sigmaY=along)[256:512, 256:512]
-        total += layer / layer.std()
+        # Sides of 256 meet: the blur is a product with one matrix each way. All numbers are on so coarse a
+        # grid that sums are exact, whatever order BLAS takes.
+        half = np.rint(_around(along) @ noise * 2**16) / 2**16
+        layer = half @ _around(across)
+        total += layer / np.sqrt(exact.total(layer.ravel() * layer.ravel()) / layer.size)
     return np.clip(128 + 36 * total, 0, 255).astype(np.uint8)
+
+
+def _around(sigma: float) -> Floats:
+    """(256, 256) Gaussian blur of a circle of 256, in steps of 2**-24."""
+    away = np.arange(-1024, 1024)
+    kernel = exact.exp(-(away * away) / (2 * sigma * sigma)).reshape(-1, 256)
+    ring = exact.total(kernel, axis=0)
+    ring = np.rint(ring / exact.total(ring) * 2**24) / 2**24
+    return np.asarray(ring[(np.arange(256)[:, None] - np.arange(256)) % 256])

@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core import exact
 from flmd.sources.sample.camera import FINE, SHIFT, Head, Image, Light, fine
+from flmd.sources.sample.draws import Draws
 from flmd.sources.sample.head import Floats
 from flmd.sources.sample.skin import skin, smooth_outline
 
@@ -17,10 +19,10 @@ def _lit(colour: Floats, light: Light, share: float = 0.55) -> list[float]:
 
 def _in_plane(head: Head, points: Floats, depth: float, turn: float) -> NDArray[np.int32]:
     """Points of a plane through the head at ``depth``, following ``turn`` of the head's roll and yaw."""
-    roll = np.radians(head.roll * turn)
-    shift = np.sin(np.radians(head.yaw)) * depth * turn
-    sheer = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
-    return fine(head.centre + head.scale * ((points + np.array([shift, 0.0])) @ sheer))
+    sin, cos = exact.sin_cos(np.radians(head.roll * turn))
+    shift = exact.sin(np.radians(head.yaw)) * depth * turn
+    x, y = points[:, 0] + shift, points[:, 1]
+    return fine(head.centre + head.scale * np.stack([x * cos - y * sin, x * sin + y * cos], axis=1))
 
 
 def _textured(
@@ -36,10 +38,16 @@ def _textured(
     cv2.fillPoly(mask, [outline - (low << SHIFT).astype(np.int32)], 255, cv2.LINE_AA, SHIFT)
     tile = skin().strands
     repeat = [int(np.ceil(n / (s * scale))) for n, s in zip(window.shape, tile.shape, strict=False)]
-    grain = cv2.resize(np.tile(tile, repeat), None, fx=scale, fy=scale)[: window.shape[0], : window.shape[1]]
+    grain = _larger(np.tile(tile, repeat), scale)[: window.shape[0], : window.shape[1]]
     shade = 1 + contrast * (grain.astype(np.float32) / 128 - 1)
     share = (mask.astype(np.float32) / 255)[:, :, None]
     window += (np.clip(np.asarray(colour, np.float32) * shade[:, :, None], 0, 1) - window) * share
+
+
+def _larger(tile: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    height, width = tile.shape
+    size = (round(width * scale), round(height * scale))
+    return np.asarray(cv2.resize(tile, size, interpolation=cv2.INTER_LINEAR_EXACT), np.uint8)
 
 
 def draw_long_hair(canvas: Image, head: Head, light: Light) -> None:
@@ -54,7 +62,7 @@ def draw_long_hair(canvas: Image, head: Head, light: Light) -> None:
     _textured(canvas, _in_plane(head, outline, -0.9, 0.9), _lit(person.hair * 0.75, light, 0.35), 0.8, 1.0)
 
 
-def draw_body(canvas: Image, head: Head, light: Light, rng: np.random.Generator) -> None:
+def draw_body(canvas: Image, head: Head, light: Light, rng: Draws) -> None:
     wide, slope, collar = rng.uniform(1.7, 2.2), rng.uniform(0.35, 0.7), rng.uniform(0.45, 0.75)
     depth = rng.uniform(1.65, 1.95)
     style = rng.integers(3)
@@ -87,7 +95,7 @@ def draw_body(canvas: Image, head: Head, light: Light, rng: np.random.Generator)
         )
 
 
-def draw_thing(canvas: Image, head: Head, light: Light, rng: np.random.Generator) -> None:
+def draw_thing(canvas: Image, head: Head, light: Light, rng: Draws) -> None:
     """A hand, scarf, microphone or lock of hair in front of the face; the landmarks stay where they are."""
     kind = rng.integers(4)
     place = rng.uniform(-1, 1, 4)
@@ -133,7 +141,7 @@ def draw_thing(canvas: Image, head: Head, light: Light, rng: np.random.Generator
             SHIFT,
         )
         ball = middle + 0.19 * np.stack(
-            [np.cos(np.linspace(0, 6.28, 20)), 1.2 * np.sin(np.linspace(0, 6.28, 20))], 1
+            [exact.cos(np.linspace(0, 6.28, 20)), 1.2 * exact.sin(np.linspace(0, 6.28, 20))], 1
         )
         _textured(canvas, _in_plane(head, ball, 0.5, 0.3), _lit(np.full(3, 0.2), light), 0.6, 0.4)
     else:  # locks of hair
@@ -155,18 +163,21 @@ def draw_glasses(canvas: Image, head: Head, light: Light, tint: float) -> None:
     colour = (head.person.glasses_colour * (0.4 * light.fill + 0.6 * light.key)).tolist()
     round_ = np.linspace(0, 2 * np.pi, 25)[:-1]
     thick = max(1, round(0.035 * head.scale * FINE))
-    box = 0.5 + 0.5 * np.abs(np.cos(2 * round_))
+    box = 0.5 + 0.5 * np.abs(exact.cos(2 * round_))
     rims = []
     for side in (-1, 1):
-        middle = anchors[36:42].mean(axis=0) if side < 0 else anchors[42:48].mean(axis=0)
-        bow = np.cos(round_) * size * (1.15 - 0.15 * box), np.sin(round_) * size * 0.82 * (1.15 - 0.15 * box)
+        middle = exact.total(anchors[36:42] if side < 0 else anchors[42:48], axis=0) / 6
+        bow = (
+            exact.cos(round_) * size * (1.15 - 0.15 * box),
+            exact.sin(round_) * size * 0.82 * (1.15 - 0.15 * box),
+        )
         rim = middle + np.stack([bow[0], bow[1] + 0.04, 0.13 - 0.5 * np.maximum(side * bow[0], 0)], axis=1)
         rims.append(rim)
     if tint:
         lenses = canvas.copy()
         for rim in rims:
             cv2.fillPoly(lenses, [fine(head.to_camera(rim)[:, :2])], colour, cv2.LINE_AA, SHIFT)
-        cv2.addWeighted(lenses, tint, canvas, 1 - tint, 0, dst=canvas)
+        canvas += (lenses - canvas) * np.float32(tint)
     bridge = np.array([rims[0][0], anchors[27] + (0, 0.0, 0.05), rims[1][12]])
     lines = [np.concatenate([rim, rim[:1]]) for rim in rims] + [smooth_outline(bridge, closed=False)]
     for rim, place, ear in ((rims[0], 12, 0), (rims[1], 0, 16)):

@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core import exact
 from flmd.sources.sample.camera import Head
+from flmd.sources.sample.draws import Draws
 from flmd.sources.sample.person import draw_expression, draw_person
 from flmd.sources.sample.scene import Camera, draw_light, render
 
@@ -90,10 +92,9 @@ class Drawn:
     points: NDArray[np.int64]
 
 
-def random(seed: int, *stream: int) -> np.random.Generator:
+def random(seed: int, *stream: int) -> Draws:
     """Independent numbers for each of up to three stream indices below 2**32."""
-    counter = [0, *stream] + [0] * (3 - len(stream))
-    return np.random.Generator(np.random.Philox(key=[seed, 68], counter=counter))
+    return Draws([seed, 68], [0, *stream] + [0] * (3 - len(stream)))
 
 
 def plan(faces: int, seed: int) -> list[Frame]:
@@ -126,7 +127,7 @@ def draw(seed: int, frame: Frame) -> Drawn:
     person = draw_person(random(seed, 3, frame.person))
     video = random(seed, 4 + frame.person, 1 + frame.video)
     rng = random(seed, 4 + frame.person, 1 + frame.video, 1 + 10 * frame.number + frame.take)
-    width = int(np.exp(video.normal(np.log(188), 0.16)).clip(140, 260))
+    width = int((188 * exact.exp(video.normal(0, 0.16))).clip(140, 260))
     height = int(width * video.uniform(0.98, 1.2))
     size = width * float(np.clip(video.normal(0.245, 0.035), 0.17, 0.33))
     yaw, pitch, roll = video.normal((0, 0, 0), (20, 8, 8)) + rng.normal((0, 0, 0), (6, 3, 2.5))
@@ -139,7 +140,7 @@ def draw(seed: int, frame: Frame) -> Drawn:
     camera = Camera(
         blur=float(video.uniform(0.4, 1.3)),
         noise=float(video.uniform(0, 0.008)),
-        gamma=float(np.exp(video.normal(0, 0.15))),
+        gamma=float(exact.exp(video.normal(0, 0.15))),
         smear=2.0 if rng.random() < 0.05 else 0.0,
     )
     head = Head(
@@ -157,16 +158,17 @@ def write(path: Path, drawn: Iterable[Drawn]) -> None:
     rows: dict[str, list[str]] = {"training": [_HEADER], "test": [_HEADER]}
     with zipfile.ZipFile(path, "w") as archive:
         for item in drawn:
-            _add(archive, f"{item.frame.split}/{item.frame.name}", item.png, zipfile.ZIP_STORED)
+            _add(archive, f"{item.frame.split}/{item.frame.name}", item.png)
             if item.frame.labelled:
                 values = ",".join(f"{float(value)}" for value in item.points.ravel().tolist())
                 rows[item.frame.split].append(f"{item.frame.name},{values}")
         for split, lines in rows.items():
             data = "\n".join([*lines, ""]).encode()
-            _add(archive, f"{split}_frames_keypoints.csv", data, zipfile.ZIP_DEFLATED)
+            _add(archive, f"{split}_frames_keypoints.csv", data)
 
 
-def _add(archive: zipfile.ZipFile, name: str, data: bytes, method: int) -> None:
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    # stored and not deflated: zlib's bytes differ from one build to the next
     info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-    info.compress_type, info.external_attr, info.create_system = method, 0o644 << 16, 3
+    info.compress_type, info.external_attr, info.create_system = zipfile.ZIP_STORED, 0o644 << 16, 3
     archive.writestr(info, data)
