@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from flmd.errors import InputError
 from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Attribute, SkipFace
+from flmd.formats.common.text_list import numbers
 from flmd.formats.layout import number_in
 from flmd.schemes import Scheme, scheme_of_count
 from flmd.schemes.name_choice import PointNames, PointOrders
@@ -20,6 +21,7 @@ from flmd.schemes.point_names import LEFT_OUT, frame_of
 
 CORNER = 0.5  # where CVAT sees the centre of the first pixel
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
+_MOST_SKELETONS = 100  # whose order is kept
 _MOST_CELLS = 10_000_000  # points of all faces that single points of one picture may make
 
 
@@ -46,10 +48,12 @@ class Labels:
     Attributes
     ----------
     names : of all labels and points, in order.
+    skeletons : where the points of a skeleton belong, by their names, of skeletons seen: most are alike.
     """
 
     def __init__(self) -> None:
         self.names: dict[str, None] = {}
+        self.skeletons: dict[tuple[str, ...], list[int]] = {}
         self._types: dict[str, str] = {}
 
     def declare(self, meta: Any) -> None:
@@ -160,13 +164,17 @@ class ShapesOfImage:
         if len(pieces) != self._scheme.count:
             what = f"{len(pieces)} points, expected {self._scheme.count}"
             raise SkipFace("wrong_point_count", what)
-        points = np.array([_point(piece, f"point {i}") for i, piece in enumerate(pieces)])
+        points = _points(pieces, lambda place: f"point {place}")
         return points, np.full(len(pieces), VISIBLE, np.uint8)
 
     def _skeleton(self, shapes: list[Any]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         children = list(shapes[0].iterchildren("{*}points"))
-        names = [child.get("label") or "" for child in children]
-        order = self._order(names, complete=True)
+        names = tuple([child.get("label") or "" for child in children])
+        order = self._labels.skeletons.get(names)
+        if order is None:
+            order = self._order(list(names), complete=True)
+            if len(self._labels.skeletons) < _MOST_SKELETONS:
+                self._labels.skeletons[names] = order
         return self._placed(children, order)
 
     def _single_points(self, shapes: list[Any]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
@@ -181,11 +189,17 @@ class ShapesOfImage:
     ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         out = np.full((self._scheme.count, 2), np.nan)
         visibility = np.full(self._scheme.count, NOT_LABELLED, np.uint8)
+        places, texts, levels, names = [], [], [], []
         for element, index in zip(points, order, strict=True):
-            if index == LEFT_OUT or element.get("outside") == "1":
-                continue
-            out[index] = _point(element.get("points") or "", f"point {(element.get('label') or '')[:40]!r}")
-            visibility[index] = HIDDEN if element.get("occluded") == "1" else VISIBLE
+            given = element.attrib
+            if index != LEFT_OUT and given.get("outside") != "1":
+                places.append(index)
+                texts.append(given.get("points") or "")
+                levels.append(HIDDEN if given.get("occluded") == "1" else VISIBLE)
+                names.append(given.get("label") or "")
+        if places:
+            out[places] = _points(texts, lambda number: f"point {names[number][:40]!r}")
+            visibility[places] = levels
         return out, visibility
 
     def _order(self, names: list[str], *, complete: bool) -> list[int]:
@@ -218,6 +232,16 @@ class ShapesOfImage:
 def group_of(element: Any) -> str:
     group = (element.get("group_id") or "").strip()
     return "" if group == "0" else group
+
+
+def _points(texts: Sequence[str], what: Callable[[int], str]) -> NDArray[np.float64]:
+    """(N, 2) of N texts ``x,y``, read all at once; ``what`` names the text of an index that is no point."""
+    cells = [text.split(",") for text in texts]
+    if all(len(pair) == 2 for pair in cells):
+        values = numbers([cell for pair in cells for cell in pair])
+        if values is not None:
+            return values.reshape(-1, 2)
+    return np.array([_point(text, what(place)) for place, text in enumerate(texts)])
 
 
 def _point(text: str, what: str) -> tuple[float, float]:

@@ -31,10 +31,16 @@ def lines_in(tree: FileTree, name: str) -> list[Line]:
 
 def points_in(lines: Sequence[Line]) -> NDArray[np.float32]:
     """(N, 2) float32 of N lines; SkipFace where one is not two numbers that float32 can hold."""
-    for number, cells in lines:
-        if len(cells) != 2:
-            raise SkipFace("bad_line", f"{len(cells)} cells, expected x and y", number)
-        if numbers(cells) is None:
-            word = cells[first_word(cells) or 0]
-            raise SkipFace("not_a_number", f"{word[:40]!r}, expected a number", number)
-    return np.array([cells for _, cells in lines], np.float64).reshape(-1, 2).astype(np.float32)
+    values = numbers([cell for _, cells in lines for cell in cells])  # all at once: several times faster
+    if values is None or any(len(cells) != 2 for _, cells in lines):
+        raise _fault(lines)
+    return values.reshape(-1, 2).astype(np.float32)
+
+
+def _fault(lines: Sequence[Line]) -> SkipFace:
+    """What is wrong with the first line that is no point; one of them is not."""
+    number, cells = next((n, c) for n, c in lines if len(c) != 2 or first_word(c) is not None)
+    if len(cells) != 2:
+        return SkipFace("bad_line", f"{len(cells)} cells, expected x and y", number)
+    word = cells[first_word(cells) or 0]
+    return SkipFace("not_a_number", f"{word[:40]!r}, expected a number", number)
