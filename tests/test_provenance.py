@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pytest
 import torch
 from hypothesis import given, settings
@@ -277,7 +276,7 @@ BAD = {
     "half": (lambda path: path.write_text('{"a": '), "not valid JSON"),
     "deep": (lambda path: path.write_text('{"a":' * 100_000), "not valid JSON"),
     "record": (damaged_store, "its record of what made it is damaged"),
-    "cut": (cut_store, "an HDF5 file that is damaged or cut short"),
+    "cut": (cut_store, "truncated: 700 bytes of 8192"),
 }
 
 
@@ -352,10 +351,9 @@ def test_what_came_before_is_kept_once_however_often_it_was_used(tmp_path: Path)
 def test_a_record_of_any_length_fits_into_a_store(tmp_path: Path, count: int) -> None:
     record = provenance.record_of({f"{i}.h5": f"{i:064x}" for i in range(count)}, {}, "flmd-data merge")
     write_store(tmp_path / "s.h5", record)
-    with h5py.File(tmp_path / "s.h5") as file:
-        assert json.loads(h5file.text_of(file, "made_from")) == record
     found = find_record(tmp_path / "s.h5")
     assert found is not None
+    assert found.record.inputs == record["inputs"]
     assert len(found.record.inputs) == count
 
 

@@ -18,7 +18,7 @@ dataset    (N,)                    UTF-8   name of the data set
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from flmd.core.crop_spec import CropSpec
 from flmd.errors import StoreError
-from flmd.store import checks, h5file
+from flmd.store import checks, h5file, opening
 
 FORMAT, VERSION = "flmd-arrays", 1
 SPLITS = ("train", "val", "test")
@@ -90,7 +90,7 @@ class TrainingArrays:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._file = h5file.open_checked(self.path, FORMAT, VERSION)
+        self._file = opening.open_checked(self.path, FORMAT, VERSION)
         try:
             self._check()
         except BaseException:
@@ -98,33 +98,23 @@ class TrainingArrays:
             raise
 
     def _check(self) -> None:
-        where, attrs = str(self.path), self._file.attrs
+        where, attrs = str(self.path), self._file.root.attributes
         self.scheme = checks.scheme_of(attrs, where)
         try:
             settings = checks.json_object(checks.text(attrs, "crop", where), "crop", where)
             self.crop = CropSpec.from_dict(settings)
-            record = h5file.text_of(self._file, "made_from")
         except KeyError as error:
-            raise StoreError(f"incomplete: {error}", where=where, hint=AGAIN) from None
+            raise StoreError(f"crop says no {error}", where=where, hint=AGAIN) from None
         except (TypeError, ValueError, OverflowError) as error:
             raise StoreError(f"crop is damaged ({error})", where=where, hint=AGAIN) from None
-        self.made_from: dict[str, Any] = checks.json_object(record, "made_from", where)
+        made_from = opening.json_text(self._file, "made_from")
+        self.made_from: dict[str, Any] = checks.json_object(made_from, "made_from", where)
         checks.record(self.made_from, where)
-        self._groups = {split: self._open(split) for split in SPLITS}
-
-    def _open(self, split: str) -> dict[str, NDArray[Any]]:
-        group = self._file.get(split)
         kinds = columns(self.scheme.count, self.crop.shape)
-        if not isinstance(group, Mapping):
-            raise StoreError(f"has no group {split!r}", where=str(self.path), hint=AGAIN)
-        missing = [name for name in kinds if name not in group]
-        if missing:
-            raise StoreError(f"{split} has no {missing[0]!r}", where=str(self.path), hint=AGAIN)
-        count = (h5file.kind_of(group["points"])[1] or (0,))[0]
-        for name, (shape, dtype) in kinds.items():
-            found = h5file.kind_of(group[name])
-            checks.check_column(str(self.path), f"{split}/{name}", found, (dtype, (count, *shape)))
-        return {name: h5file.map_rows(self.path, group[name]) for name in kinds}
+        self._groups = {
+            split: opening.map_columns(self._file, kinds, split, first="points") for split in SPLITS
+        }
+        opening.check_description(self._file, [f"{split}/{name}" for split in SPLITS for name in kinds])
 
     def datasets(self, split: str) -> list[str]:
         """Names of the data sets in a split, in the order in which they lie there."""

@@ -88,15 +88,20 @@ def parse_record(tree: Any, where: str) -> Record:
 
 
 def _in_hdf5(path: Path) -> Any:
-    import h5py
-
-    from flmd.store import h5file
+    from flmd.errors import StoreError
+    from flmd.store import opening
+    from flmd.store.hdf5_file import Hdf5File
 
     try:
-        with h5py.File(path, "r") as file:
-            return json.loads(h5file.text_of(file, "made_from", "null"))
-    except (OSError, ValueError, RuntimeError, KeyError, RecursionError):
-        raise InputError("an HDF5 file that is damaged or cut short", where=str(path)) from None
+        file = Hdf5File(path)
+        try:
+            return json.loads(opening.json_text(file, "made_from", "null"))
+        finally:
+            file.close()
+    except StoreError as error:
+        raise InputError(error.what, where=str(path), expected=error.expected, hint=error.hint) from None
+    except (ValueError, RecursionError):
+        raise InputError("its record of what made it is damaged", where=str(path)) from None
 
 
 def _in_model(path: Path) -> Any:

@@ -12,28 +12,27 @@ from numpy.typing import DTypeLike
 
 from flmd.errors import FlmdError, StoreError
 from flmd.schemes import Scheme, get_scheme
+from flmd.store.hdf5_file import Dataset
+from flmd.store.hdf5_values import Strange, Type
 
 DEEPEST = 64  # levels of a JSON text; flmd's own records have about ten
 AGAIN = "its description is damaged or was written by another program; make it again"
 
 
 def check_column(
-    where: str,
-    name: str,
-    found: tuple[DTypeLike | None, tuple[int, ...] | None],
-    expected: tuple[DTypeLike | None, tuple[int, ...]],
+    where: str, name: str, found: Dataset | None, dtype: DTypeLike | None, shape: tuple[int, ...]
 ) -> None:
     """StoreError unless a column has exactly the type and the shape expected.
 
     Parameters
     ----------
-    where : the file. name : of the column.
-    found : dtype (None: of a class that numpy does not have) and shape (None: no rows at all).
-    expected : dtype, bytes being little-endian as flmd writes them (None: texts of a fixed width), and shape.
+    where : the file. name : of the column. found : what the file says of it; None: it is a group.
+    dtype : little-endian, as flmd writes them; None: texts of a fixed width.
+    shape : of all rows.
     """
-    kind = None if found[0] is None else np.dtype(found[0])
-    want = None if expected[0] is None else np.dtype(expected[0]).newbyteorder("<")
-    right = kind is not None and (kind.kind == "S" and kind.itemsize > 0 if want is None else kind == want)
+    kind = Strange("a group") if found is None else found.kind
+    want = None if dtype is None else np.dtype(dtype).newbyteorder("<")
+    right = not isinstance(kind, Strange) and (kind.kind == "S" if want is None else kind == want)
     if not right:
         raise StoreError(
             f"column {name} is {type_name(kind)}",
@@ -41,31 +40,27 @@ def check_column(
             expected="texts of a fixed width (UTF-8)" if want is None else type_name(want),
             hint="convert it again",
         )
-    if found[1] != expected[1]:
+    if found is None or found.shape != shape:
         raise StoreError(
-            f"column {name} has shape {found[1]}",
+            f"column {name} has shape {found and found.shape}",
             where=where,
-            expected=f"{expected[1]}, a row for each face",
+            expected=f"{shape}, a row for each face",
             hint="convert it again",
         )
 
 
-def type_name(kind: np.dtype[Any] | None) -> str:
+def type_name(kind: Type) -> str:
     """A dtype in words: ``int16``, ``big-endian float32``, ``text of 12 bytes``."""
-    if kind is None:
-        return "of a type that flmd never writes"
+    if isinstance(kind, Strange):
+        return kind.what
     if kind.kind == "S":
         return f"text of {kind.itemsize} bytes"
-    if kind.kind not in "iuf":
-        return f"of type {kind.name}" if kind.names is None else "a table of several fields"
     return f"big-endian {kind.name}" if kind.itemsize > 1 and kind == kind.newbyteorder(">") else kind.name
 
 
 def text(attributes: Mapping[str, Any], name: str, where: str) -> str:
     """A root attribute that is one text; StoreError when it is absent or something else."""
     value = attributes.get(name)
-    if isinstance(value, bytes | np.bytes_):  # a fixed-width text, as some programs write them
-        value = value.decode("utf-8", "replace")
     if not isinstance(value, str):
         raise _wrong(name, value, "a text", where)
     return value
@@ -74,7 +69,7 @@ def text(attributes: Mapping[str, Any], name: str, where: str) -> str:
 def number(attributes: Mapping[str, Any], name: str, where: str) -> float:
     """A root attribute that is one finite number; StoreError when it is absent or something else."""
     value = attributes.get(name)
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+    if not isinstance(value, int | float):
         raise _wrong(name, value, "a number", where)
     if not math.isfinite(value):
         raise _wrong(name, value, "a finite number", where)
@@ -84,15 +79,15 @@ def number(attributes: Mapping[str, Any], name: str, where: str) -> float:
 def whole_number(attributes: Mapping[str, Any], name: str, where: str) -> int:
     """A root attribute that is one whole number; StoreError when it is absent or something else."""
     value = attributes.get(name)
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+    if not isinstance(value, int):
         raise _wrong(name, value, "a whole number", where)
-    return int(value)
+    return value
 
 
 def _wrong(name: str, value: object, expected: str, where: str) -> StoreError:
     if value is None:
         return StoreError(f"has no {name!r}", where=where, expected=expected, hint="convert it again")
-    shown = repr(value.tolist() if isinstance(value, np.generic) else value)
+    shown = repr(value)
     shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
     return StoreError(f"{name} is {shown}", where=where, expected=expected, hint="convert it again")
 

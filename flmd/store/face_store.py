@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from flmd.core.crop_spec import CropSpec
 from flmd.errors import StoreError
 from flmd.face import Face
-from flmd.store import checks, h5file
+from flmd.store import checks, h5file, opening
 from flmd.store.column_buffer import NUMBERS, faces_of
 from flmd.store.layout import BLOCK, FORMAT, TEXTS, VERSION, numeric_columns
 
@@ -51,8 +51,7 @@ class FaceStore:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._file = h5file.open_checked(self.path, FORMAT, VERSION)
-        self._maps: dict[str, NDArray[Any]] = {}
+        self._file = opening.open_checked(self.path, FORMAT, VERSION)
         try:
             self._check()
         except BaseException:
@@ -60,30 +59,23 @@ class FaceStore:
             raise
 
     def _check(self) -> None:
-        where, attrs = str(self.path), self._file.attrs
-        names = ["landmarks", "visibility", "box", "image_size", *TEXTS]
-        self.has_crops = "crops" in self._file
-        if self.has_crops:
-            names += ["crops", "affine"]
-        missing = [name for name in names if name not in self._file]
-        if missing:
-            raise StoreError(f"has no {missing[0]!r}", where=where, hint="convert it again")
-        self.scheme = checks.scheme_of(attrs, where)
-        self.made_from: dict[str, Any] = checks.json_object(
-            h5file.text_of(self._file, "made_from", "{}"), "made_from", where
-        )
+        where, attributes = str(self.path), self._file.root.attributes
+        self.has_crops = "crops" in (self._file.root.links or ())
+        self.scheme = checks.scheme_of(attributes, where)
+        made_from = opening.json_text(self._file, "made_from", "{}")
+        self.made_from: dict[str, Any] = checks.json_object(made_from, "made_from", where)
         checks.record(self.made_from, where)
         self._crop = self._read_crop() if self.has_crops else None
-        kinds = {name: h5file.kind_of(self._file[name]) for name in names}
-        self._count = (kinds["landmarks"][1] or (0,))[0]
-        numeric = numeric_columns(self.scheme.count, self._crop)
-        for name in names:
-            shape, dtype = numeric.get(name, ((), None))
-            checks.check_column(where, name, kinds[name], (dtype, (self._count, *shape)))
-            self._map(name)
+        columns: dict[str, tuple[tuple[int, ...], str | None]] = {
+            **numeric_columns(self.scheme.count, self._crop),
+            **dict.fromkeys(TEXTS, ((), None)),
+        }
+        self._maps = opening.map_columns(self._file, columns, first="landmarks")
+        self._count = len(self._maps["landmarks"])
+        opening.check_description(self._file, columns)
 
     def _read_crop(self) -> CropSpec:
-        attrs, where = self._file.attrs, str(self.path)
+        attrs, where = self._file.root.attributes, str(self.path)
         try:
             return CropSpec(
                 checks.whole_number(attrs, "crop_size", where),
@@ -95,11 +87,6 @@ class FaceStore:
                 f"does not say how its crops were made ({error})", where=where, hint="convert it again"
             ) from None
 
-    def _map(self, name: str) -> NDArray[Any]:
-        if name not in self._maps:
-            self._maps[name] = h5file.map_rows(self.path, self._file[name])
-        return self._maps[name]
-
     def __len__(self) -> int:
         return self._count
 
@@ -107,7 +94,7 @@ class FaceStore:
     def crops(self) -> NDArray[np.uint8]:
         """(N, S, S) or (N, 3, S, S) uint8 memory map; StoreError in a store without crops."""
         self._need_crops()
-        return self._map("crops")
+        return self._maps["crops"]
 
     @property
     def crop_spec(self) -> CropSpec:
@@ -123,25 +110,25 @@ class FaceStore:
 
     def column(self, name: str) -> NDArray[Any]:
         """All rows of a numeric column, as a read-only memory map."""
-        return self._map(name)
+        return self._maps[name]
 
     def numbers(self, name: str, rows: slice | NDArray[np.intp] = slice(None)) -> NDArray[Any]:
         """Rows of "landmarks", "visibility", "box", "image_size" or "affine", copied to memory."""
-        return np.array(self._map(name)[rows])
+        return np.array(self._maps[name][rows])
 
     def texts(self, name: str, rows: slice | NDArray[np.intp] = slice(None)) -> list[str]:
         """Rows of one of TEXTS."""
-        return h5file.decode_texts(self._map(name)[rows])
+        return h5file.decode_texts(self._maps[name][rows])
 
     def text_width(self, name: str) -> int:
         """Bytes of UTF-8 that hold each text of a column."""
-        return self._map(name).dtype.itemsize
+        return self._maps[name].dtype.itemsize
 
     def rows_where(self, **texts: str) -> NDArray[np.intp]:
         """Row numbers of the faces whose text columns equal all of these, e.g. ``split="test"``."""
         keep = np.ones(len(self), bool)
         for name, value in texts.items():
-            keep &= self._map(name) == value.encode()
+            keep &= self._maps[name] == value.encode()
         return np.flatnonzero(keep)
 
     def faces(self, rows: slice | None = None) -> Iterator[Face]:

@@ -21,6 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from flmd.core.atomic import whole_or_nothing
 from flmd.errors import StoreError
+from flmd.store import opening
 
 ALIGNMENT = 4096
 LARGEST_ATTRIBUTE = 60_000  # bytes; HDF5 takes a little less than 64 KiB
@@ -53,6 +54,8 @@ def creating(target: Path, *, need: int = 0) -> Iterator[h5py.File]:
             h5py.File(new, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT) as file,
         ):
             yield file
+            file.close()
+            opening.seal(new)
     except (OSError, RuntimeError) as error:
         # HDF5 reports a full disk as a RuntimeError or an OSError with a long trace in its text.
         if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
@@ -122,40 +125,13 @@ def write_at(path: Path, offset: int, data: NDArray[Any]) -> None:
         os.close(descriptor)
 
 
-def map_rows(path: Path, dataset: h5py.Dataset) -> NDArray[Any]:
-    """A read-only memory map of a contiguous dataset; StoreError when the file is shorter than it says."""
-    shape, dtype = dataset.shape, dataset.dtype
-    if 0 in shape:
-        return np.empty(shape, dtype)
-    offset = dataset.id.get_offset()
-    if offset is None:
-        raise StoreError(f"{dataset.name} is not contiguous", where=str(path), hint="convert it again")
-    end = offset + int(np.prod(shape)) * dtype.itemsize
-    if end > path.stat().st_size:
-        raise StoreError(f"{dataset.name} ends early: the file is truncated", where=str(path))
-    return np.memmap(path, dtype, "r", offset, shape)
-
-
-def kind_of(dataset: object) -> tuple[np.dtype[Any] | None, tuple[int, ...] | None]:
-    """Type and shape of what lies in a file: (None, None) of a group, a null dataset, an unknown type."""
-    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
-        return None, None
-    try:
-        kind: np.dtype[Any] = dataset.dtype
-    except (TypeError, ValueError):
-        return None, dataset.shape
-    plain = isinstance(
-        dataset.id.get_type(), h5py.h5t.TypeIntegerID | h5py.h5t.TypeFloatID | h5py.h5t.TypeStringID
-    )
-    return (kind if plain and kind.kind != "O" else None), dataset.shape
-
-
 def set_header(file: h5py.File, name: str, version: int, **attributes: object) -> None:
     """Root attributes: what the file is, and what it was made from (mappings are kept as JSON).
 
     JSON too long for an attribute becomes a dataset of its UTF-8 bytes.
     """
     file.attrs["format"], file.attrs["version"] = name, version
+    file.attrs[opening.DIGEST] = np.uint64(0)  # its place; the digest is known when the file is complete
     for key, value in attributes.items():
         if isinstance(value, Mapping | list):
             value = json.dumps(value, sort_keys=True)
@@ -163,47 +139,3 @@ def set_header(file: h5py.File, name: str, version: int, **attributes: object) -
                 file.create_dataset(key, data=np.frombuffer(value.encode(), np.uint8))
                 continue
         file.attrs[key] = value
-
-
-def text_of(file: h5py.File, name: str, default: str | None = None) -> str:
-    """A JSON text that :func:`set_header` wrote; KeyError when it is absent and there is no default."""
-    if name in file.attrs:
-        return str(file.attrs[name])
-    if name in file:
-        return bytes(np.asarray(file[name], np.uint8)).decode("utf-8", "replace")
-    if default is None:
-        raise KeyError(f"no {name!r}")
-    return default
-
-
-def open_checked(path: Path, name: str, version: int) -> h5py.File:
-    """Open a file of ours for reading.
-
-    Raises
-    ------
-    StoreError : no such file; not HDF5; truncated; another kind of file; of a later version.
-    """
-    if not path.is_file():
-        raise StoreError("no such file", where=str(path))
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        why = "truncated" if "truncated" in str(error) else "not an HDF5 file, or damaged"
-        raise StoreError(why, where=str(path), expected=f"a {name} file") from None
-    try:
-        found, found_version = file.attrs.get("format"), file.attrs.get("version")
-        if found != name:
-            raise StoreError(f"an HDF5 file of kind {found!r}", where=str(path), expected=f"{name!r}")
-        if not isinstance(found_version, int | np.integer) or found_version < 1:
-            raise StoreError(f"version is {found_version!r}", where=str(path), expected="a whole number")
-        if found_version > version:
-            raise StoreError(
-                f"written by a later flmd (version {found_version} of {name})",
-                where=str(path),
-                expected=f"version {version} or earlier",
-                hint="update flmd",
-            )
-    except BaseException:
-        file.close()
-        raise
-    return file

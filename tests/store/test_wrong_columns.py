@@ -141,7 +141,7 @@ WRONG: dict[str, tuple[Change, str]] = {
         "made_from is a JSON list; expected an object",
     ),
     "a record that is none": (attribute("made_from", "{"), "made_from is not JSON"),
-    "a record by number": (attribute("made_from", 3.5), "made_from is a JSON float; expected an object"),
+    "a record by number": (attribute("made_from", 3.5), "made_from is 3.5; expected a text"),
     "a deep record": (attribute("made_from", '{"a":' * 500 + "1" + "}" * 500), "made_from is nested"),
     "a very deep record": (attribute("made_from", '{"a":' * 9000 + "1" + "}" * 9000), "made_from is nested"),
     "half a character": (attribute("made_from", r'{"a": "\ud800"}'), "made_from is not JSON"),
@@ -213,7 +213,7 @@ def arrays(store: Path) -> Path:
         (replaced("train/dataset", lambda v: np.zeros(len(v))), "train/dataset is float64; expected texts"),
         (group_for("train/points"), "train/points is"),
         (attribute("crop", "[]"), "crop is a JSON list"),
-        (attribute("crop", "{}"), "incomplete: 'input_size'"),
+        (attribute("crop", "{}"), "crop says no .input_size."),
         (
             attribute("crop", '{"input_size": 1e999, "padding": 1, "crop": 1, "color": "rgb"}'),
             "crop is damaged",
