@@ -14,11 +14,6 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LOOSE = 9  # modules of flmd/ that are in no room
 FUNCTION, CLASS = 60, 200  # lines, from `def` or `class` to the last, docstring included
-LONGER = {
-    "flmd/formats/csv_columns.py:Columns": "to be divided",
-    "flmd/sources/sample/skin.py:skin": "to be divided",
-    "flmd/cli/convert.py:convert_command": "its signature and options are the command line, a line each",
-}
 HEAVY = (
     "PIL", "albumentations", "cv2", "dvc", "fsspec", "h5py", "jinja2", "lxml", "matplotlib", "onnxruntime",
     "pandas", "requests", "scipy", "streamlit", "torch", "torchvision",
@@ -99,7 +94,7 @@ def test_functions_and_classes_are_short() -> None:
         for name, node, size in lengths(path)
         if size > (CLASS if isinstance(node, ast.ClassDef) else FUNCTION)
     }
-    assert {name: size for name, size in too_long.items() if name not in LONGER} == {}
+    assert too_long == {}
 
 
 def test_importing_a_package_alone_is_cheap() -> None:

@@ -63,47 +63,85 @@ def smooth_outline(points: Floats, closed: bool = True, steps: int = 8) -> Float
 def skin() -> Skin:
     """The maps; made once a process."""
     at = chart().anchors[:68]
-    size = (round((BOTTOM - TOP) * DENSITY), round((RIGHT - LEFT) * DENSITY))
-    u, v = np.meshgrid(LEFT + np.arange(size[1]) / DENSITY, TOP + np.arange(size[0]) / DENSITY)
-    au = np.abs(u)
+    canvas = _Canvas()
+    tints = [
+        cv2.GaussianBlur(np.clip(tint, 0, 255).astype(np.uint8), (0, 0), blur)
+        for tint, blur in (
+            (_shade(canvas, at), 1.5),
+            (_beard(canvas), 8),
+            (_moustache(canvas), 4),
+            (_blush(canvas), 6),
+        )
+    ]
+    brows = (at[17:22], at[22:27])
+    distance = np.minimum(*(_distance(canvas.u, canvas.v, brow) for brow in brows))
+    brow = np.clip(255 * (1 - distance / 0.1), 0, 255).astype(np.uint8)
+    return Skin(np.stack(_parts(canvas, at), axis=2), np.stack(tints, axis=2), brow, _strands())
 
-    def filled(*outlines: Floats, blur: float = 0.8) -> NDArray[np.uint8]:
-        image = np.zeros(size, np.uint8)
-        cv2.fillPoly(image, [np.round(texel(o) * 16).astype(np.int32) for o in outlines], 255, cv2.LINE_AA, 4)
+
+class _Canvas:
+    """What maps of the chart are painted on.
+
+    ``u``, ``v``, (H, W): the place of each texel; ``au``: how far it is from the middle line.
+    """
+
+    def __init__(self) -> None:
+        self.size = (round((BOTTOM - TOP) * DENSITY), round((RIGHT - LEFT) * DENSITY))
+        across, down = np.arange(self.size[1]), np.arange(self.size[0])
+        self.u, self.v = np.meshgrid(LEFT + across / DENSITY, TOP + down / DENSITY)
+        self.au = np.abs(self.u)
+
+    def filled(self, *outlines: Floats, blur: float = 0.8) -> NDArray[np.uint8]:
+        """255 inside outlines; ``blur`` in texels."""
+        image = np.zeros(self.size, np.uint8)
+        corners = [np.round(texel(outline) * 16).astype(np.int32) for outline in outlines]
+        cv2.fillPoly(image, corners, 255, cv2.LINE_AA, 4)
         return cv2.GaussianBlur(image, (0, 0), blur).astype(np.uint8)
 
-    def stroked(*lines: Floats, width: float, blur: float) -> NDArray[np.uint8]:
-        image = np.zeros(size, np.uint8)
+    def stroked(self, *lines: Floats, width: float, blur: float) -> NDArray[np.uint8]:
+        """255 on lines; ``width`` and ``blur`` in the chart's units."""
+        image = np.zeros(self.size, np.uint8)
+        thickness = max(1, round(width * DENSITY))
         for line in lines:
-            cv2.polylines(image, [np.round(texel(line) * 16).astype(np.int32)], False, 255,
-                          max(1, round(width * DENSITY)), cv2.LINE_AA, 4)  # fmt: skip
+            corners = [np.round(texel(line) * 16).astype(np.int32)]
+            cv2.polylines(image, corners, False, 255, thickness, cv2.LINE_AA, 4)
         return cv2.GaussianBlur(image, (0, 0), blur * DENSITY).astype(np.uint8)
 
-    def both(points: list[tuple[float, float]]) -> tuple[Floats, Floats]:
-        line = smooth_outline(np.array(points), closed=False)
-        return line, line * (-1, 1)
-
-    def spot(cu: float, cv: float, su: float, sv: float) -> Floats:
-        across, down = (au[:1] - cu) / su, (v[:, :1] - cv) / sv
+    def spot(self, cu: float, cv: float, su: float, sv: float) -> Floats:
+        """1 at (cu, cv) and at its mirror image, falling to 1/e within (su, sv)."""
+        across, down = (self.au[:1] - cu) / su, (self.v[:, :1] - cv) / sv
         return np.asarray(exact.exp(-(across * across)) * exact.exp(-(down * down)))
 
-    # the corners of lips and eyes are sharp: each arc on its own
-    def almond(upper: NDArray[np.intp], lower: NDArray[np.intp]) -> Floats:
-        arcs = [smooth_outline(at[part], closed=False) for part in (upper, lower)]
-        return np.concatenate(
-            [np.concatenate([arc, at[part[-1:]]]) for arc, part in zip(arcs, (upper, lower), strict=True)]
-        )
 
-    mouth = almond(np.r_[48:55], np.r_[54:60, 48])
-    inside = almond(np.r_[60:65], np.r_[64:68, 60])
-    eyes = [almond(np.r_[36:40], np.r_[39:42, 36]), almond(np.r_[42:46], np.r_[45:48, 42])]
+def _both(points: list[tuple[float, float]]) -> tuple[Floats, Floats]:
+    """A curve through corners, and its mirror image."""
+    line = smooth_outline(np.array(points), closed=False)
+    return line, line * (-1, 1)
+
+
+def _almond(at: Floats, upper: NDArray[np.intp], lower: NDArray[np.intp]) -> Floats:
+    """The outline of lips or of an eye: its corners are sharp, so each arc is a curve of its own."""
+    arcs = [(smooth_outline(at[part], closed=False), at[part[-1:]]) for part in (upper, lower)]
+    return np.concatenate([np.concatenate(arc) for arc in arcs])
+
+
+def _parts(canvas: _Canvas, at: Floats) -> list[NDArray[np.uint8]]:
+    """Lips, mouth opening, eye openings, lashes."""
+    mouth = _almond(at, np.r_[48:55], np.r_[54:60, 48])
+    inside = _almond(at, np.r_[60:65], np.r_[64:68, 60])
+    eyes = [_almond(at, np.r_[36:40], np.r_[39:42, 36]), _almond(at, np.r_[42:46], np.r_[45:48, 42])]
     upper_lids = [
         smooth_outline(at[part], closed=False) - np.array([0, 0.006]) for part in (np.r_[36:40], np.r_[42:46])
     ]
-    parts = [filled(mouth), filled(inside), filled(*eyes), stroked(*upper_lids, width=0.014, blur=0.004)]
+    lashes = canvas.stroked(*upper_lids, width=0.014, blur=0.004)
+    return [canvas.filled(mouth), canvas.filled(inside), canvas.filled(*eyes), lashes]
 
+
+def _shade(canvas: _Canvas, at: Floats) -> Floats:
+    """Folds of the skin, and what lies in shadow."""
+    stroked, spot = canvas.stroked, canvas.spot
     eye_u = float(exact.total(at[42:48, 0])) / 6
-    crease = both(
+    crease = _both(
         [
             (eye_u - 0.17, 0.0),
             (eye_u - 0.08, -0.095),
@@ -112,9 +150,9 @@ def skin() -> Skin:
             (eye_u + 0.22, 0.0),
         ]
     )
-    bags = both([(eye_u - 0.14, 0.09), (eye_u, 0.135), (eye_u + 0.12, 0.10)])
-    folds = both([(0.20, 0.45), (0.28, 0.58), (0.36, 0.74), (0.39, 0.86)])
-    wings = both([(0.15, 0.38), (0.195, 0.45), (0.175, 0.52), (0.13, 0.535)])
+    bags = _both([(eye_u - 0.14, 0.09), (eye_u, 0.135), (eye_u + 0.12, 0.10)])
+    folds = _both([(0.20, 0.45), (0.28, 0.58), (0.36, 0.74), (0.39, 0.86)])
+    wings = _both([(0.15, 0.38), (0.195, 0.45), (0.175, 0.52), (0.13, 0.535)])
     seam = smooth_outline(
         at[[60, 61, 62, 63, 64]] * (1, 0)
         + at[[60, 67, 66, 65, 64]] * (0, 0.5)
@@ -124,47 +162,37 @@ def skin() -> Skin:
     shade = 0.75 * stroked(*crease, width=0.012, blur=0.008) + 0.35 * stroked(*bags, width=0.02, blur=0.02)
     shade += 0.42 * stroked(*folds, width=0.025, blur=0.022) + 0.55 * stroked(*wings, width=0.018, blur=0.012)
     shade += 0.25 * stroked(seam, width=0.01, blur=0.008)
-    shade += (
-        235 * spot(0.072, 0.505, 0.038, 0.021)
-        + 70 * spot(0, 0.985, 0.2, 0.05)
-        + 45 * spot(0.0, 0.55, 0.16, 0.035)
-    )
-    shade += (
-        60 * spot(eye_u - 0.19, -0.03, 0.06, 0.1)
-        + 45 * spot(eye_u, -0.1, 0.17, 0.06)
-        + 28 * spot(0, 0.63, 0.035, 0.06)
-    )
-    shade += (
-        90
-        * np.clip((v - exact.interpolate(au[0], np.abs(at[8:17, 0]), at[8:17, 1])) / 0.15, 0, 1)
-        * (v > 0.3)
-    )
+    nose_and_chin = 235 * spot(0.072, 0.505, 0.038, 0.021) + 70 * spot(0, 0.985, 0.2, 0.05)
+    shade += nose_and_chin + 45 * spot(0.0, 0.55, 0.16, 0.035)
+    sockets = 60 * spot(eye_u - 0.19, -0.03, 0.06, 0.1) + 45 * spot(eye_u, -0.1, 0.17, 0.06)
+    shade += sockets + 28 * spot(0, 0.63, 0.035, 0.06)
+    jaw = exact.interpolate(canvas.au[0], np.abs(at[8:17, 0]), at[8:17, 1])
+    return np.asarray(shade + 90 * np.clip((canvas.v - jaw) / 0.15, 0, 1) * (canvas.v > 0.3))
 
+
+def _beard(canvas: _Canvas) -> Floats:
+    """Along the jaw, and on the chin."""
+    au, v = canvas.au, canvas.v
     jaw = exact.interpolate(au[0], [0, 0.3, 0.7, 1.0, 1.3, 1.6], [1.0, 0.9, 0.72, 0.45, 0.1, -0.1])
     beard = 255 * np.clip((v - jaw + 0.12) / 0.12, 0, 1) * np.clip((au - 0.0) / 0.01 + 1, 0, 1)
-    goatee = (
-        255
-        * (1 - np.clip((np.sqrt((au / 0.36) ** 2 + ((v - 0.86) / 0.28) ** 2) - 1) / 0.15, 0, 1))
-        * (v > 0.8)
-    )
-    beard = np.maximum(beard, goatee)
-    moustache = (
-        255
-        * np.clip(1 - exact.whole_power(au / 0.34, 4), 0, 1)
-        * np.clip((v - 0.56 - 0.25 * au) / 0.06, 0, 1)
-        * (v < 0.80 + 0.35 * au)
-    )
-    blush = (
-        200 * spot(0.45, 0.36, 0.25, 0.18) + 170 * spot(0, 0.42, 0.13, 0.12) + 60 * spot(0, 1.15, 0.2, 0.12)
-    )
-    tints = [
-        cv2.GaussianBlur(np.clip(m, 0, 255).astype(np.uint8), (0, 0), b)
-        for m, b in ((shade, 1.5), (beard, 8), (moustache, 4), (blush, 6))
-    ]
+    from_chin = np.sqrt((au / 0.36) ** 2 + ((v - 0.86) / 0.28) ** 2)
+    goatee = 255 * (1 - np.clip((from_chin - 1) / 0.15, 0, 1)) * (v > 0.8)
+    return np.asarray(np.maximum(beard, goatee))
 
-    distance = np.minimum(*(_distance(u, v, at[brow]) for brow in (slice(17, 22), slice(22, 27))))
-    brow = np.clip(255 * (1 - distance / 0.1), 0, 255).astype(np.uint8)
-    return Skin(np.stack(parts, axis=2), np.stack(tints, axis=2), brow, _strands())
+
+def _moustache(canvas: _Canvas) -> Floats:
+    au, v = canvas.au, canvas.v
+    under_nose = np.clip(1 - exact.whole_power(au / 0.34, 4), 0, 1)
+    return np.asarray(
+        255 * under_nose * np.clip((v - 0.56 - 0.25 * au) / 0.06, 0, 1) * (v < 0.80 + 0.35 * au)
+    )
+
+
+def _blush(canvas: _Canvas) -> Floats:
+    """Of cheeks, nose and chin."""
+    spot = canvas.spot
+    cheeks_and_nose = 200 * spot(0.45, 0.36, 0.25, 0.18) + 170 * spot(0, 0.42, 0.13, 0.12)
+    return cheeks_and_nose + 60 * spot(0, 1.15, 0.2, 0.12)
 
 
 def _distance(u: Floats, v: Floats, line: Floats) -> Floats:
