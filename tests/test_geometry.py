@@ -152,3 +152,10 @@ def test_aspect_and_shear_by_hand() -> None:
 @given(box=boxes, width=st.integers(1, 1000))
 def test_mirroring_a_box_twice_is_identity(box: np.ndarray, width: int) -> None:
     assert geometry.mirror_box(geometry.mirror_box(box, width), width) == pytest.approx(box, abs=1e-6)
+
+
+def test_iou_by_hand() -> None:
+    a = np.array([[0.0, 0, 4, 4], [10, 10, 2, 2]])
+    b = np.array([[2.0, 2, 4, 4], [0, 0, 4, 4], [10, 10, 1, 2]])
+    np.testing.assert_allclose(geometry.iou(a, b), [[4 / 28, 1, 0], [0, 0, 0.5]])
+    assert geometry.iou(np.zeros((0, 4)), b).shape == (0, 3)

@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 import flmd
 from flmd.conversion.opening import open_faces
+from flmd.core.geometry import iou
 from flmd.errors import FlmdError, InputError
 from flmd.evaluation import metrics
 from flmd.face import Face
 from flmd.inference import detection
 from flmd.inference.picture import open_picture
-from flmd.inference.video.tracking import iou
 
 FAILURE = 10.0  # % of the inter-ocular distance
 COLUMNS = (

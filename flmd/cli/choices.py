@@ -50,6 +50,13 @@ class Normaliser(StrEnum):
     DIAGONAL = "diagonal"
 
 
+class ChartKind(StrEnum):
+    """What charts are written as beside PNG."""
+
+    SVG = "svg"
+    PDF = "pdf"
+
+
 class DeployedKind(StrEnum):
     """The file that a model is exported as."""
 

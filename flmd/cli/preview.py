@@ -20,7 +20,7 @@ from flmd.conversion.settings import BoxPolicy, CropSettings
 from flmd.core import geometry, terminal
 from flmd.curation.alignment import mean_shape, procrustes_distance, to_complex
 from flmd.errors import InputError, StoreError
-from flmd.evaluation import plots
+from flmd.evaluation import galleries
 from flmd.face import Face, Skipped
 from flmd.schemes import Scheme
 from flmd.store.column_buffer import ColumnBuffer
@@ -229,7 +229,7 @@ def _draw(
     corners = np.stack([box[:, :2] - 0.5, box[:, :2] + box[:, 2:] - 0.5], axis=1)
     placed = geometry.apply(affine, corners)
     boxes = np.concatenate([placed[:, 0] + 0.5, placed[:, 1] - placed[:, 0]], axis=1)
-    plots.contact_sheet(
+    galleries.contact_sheet(
         pictures,
         geometry.apply(affine, landmarks),
         boxes,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flmd.errors import ParamsError
-from flmd.schemes.name_choice import AUTO, PointNames
+
+if TYPE_CHECKING:  # loaded when it is used: `flmd --help` waits for nothing
+    from flmd.schemes.name_choice import PointNames
 
 BASES = (0, 0.5, 1)
 
@@ -45,6 +47,8 @@ class Reading:
 
     def record(self) -> dict[str, Any]:
         """For the store's record: the base, and of the others what differs from the usual."""
+        from flmd.schemes.name_choice import AUTO
+
         names = {} if self.names == AUTO else {"names": self.names.said}
         options = [f"{name}={value}" for name, value in sorted(self.options.items())]
         return {"base": self.base, **names, **({"options": options} if options else {})}
@@ -54,6 +58,8 @@ def reading(names: str | None, options: Sequence[str] | None = None, base: float
     """From the options of a command; ParamsError for what cannot be understood."""
     if base is not None and base not in BASES:
         raise ParamsError(f"--base is {base:g}", expected="0, 0.5 or 1")
+    from flmd.schemes.name_choice import AUTO, PointNames
+
     by_name: dict[str, str] = {}
     for text in options or ():
         name, equals, value = text.partition("=")

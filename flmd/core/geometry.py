@@ -97,6 +97,16 @@ def box_of_points(points: ArrayLike) -> Array:
     return np.where(np.asarray(missing.all(axis=-1))[..., None], np.nan, box)
 
 
+def iou(a: ArrayLike, b: ArrayLike) -> Array:
+    """(N, M) intersection over union of (N, 4) and (M, 4) boxes, 0 to 1; NaN where a box is."""
+    one, two = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    low = np.maximum(one[:, None, :2], two[None, :, :2])
+    high = np.minimum(one[:, None, :2] + one[:, None, 2:], two[None, :, :2] + two[None, :, 2:])
+    inside = np.clip(high - low, 0, None).prod(axis=2)
+    union = one[:, None, 2:].prod(axis=2) + two[None, :, 2:].prod(axis=2) - inside
+    return np.asarray(inside / np.maximum(union, 1e-12))
+
+
 def mirror_box(box: ArrayLike, width: float) -> Array:
     """(..., 4) boxes in an image of that width after mirroring: x' = W - x - w."""
     b = np.array(box, dtype=np.float64)

@@ -1,8 +1,9 @@
-"""A model measured on the faces of a store: numbers, tables and pictures into a folder."""
+"""A model, or another program's points, measured on the faces of a store: numbers, tables and pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,55 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from flmd.augmentation import build
-from flmd.core import geometry
 from flmd.core.params import EvaluateParams
-from flmd.errors import ParamsError, StoreError
-from flmd.evaluation import measure, metrics, plots, report_files
+from flmd.errors import StoreError
+from flmd.evaluation import drawings, matching, measure, metrics, report_files
+from flmd.evaluation.matching import Matched
 from flmd.evaluation.measure import Evaluation, TestFaces
+from flmd.face import Face, Skipped
 from flmd.models import checkpoint
 from flmd.models.checkpoint import ModelInfo
 from flmd.models.devices import choose_device, cpu_threads
+from flmd.schemes import Scheme, get_scheme
+from flmd.schemes.mapping import mapping
 from flmd.store.face_store import FaceStore
 
 BLOCK = 512
-DRAWN = ("loss", "ced", "regions", "worst", "random")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The faces of a store that are measured on.
+
+    Attributes
+    ----------
+    store, rows : where they are. faces : their columns. scheme : of their points.
+    mean_shapes : data set -> (K, 2), the baseline.
+    """
+
+    store: FaceStore
+    rows: NDArray[np.intp]
+    faces: TestFaces
+    scheme: Scheme
+    mean_shapes: Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class System:
+    """What is measured: a model's or another program's points.
+
+    Attributes
+    ----------
+    name : as tables and legends call it.
+    points : (N, K, 2) image pixels; NaN where ``missing`` allows a face that was not found.
+    about : what evaluation.json says of it. history : of a model's training, for the loss curves.
+    """
+
+    name: str
+    points: NDArray[np.floating]
+    missing: bool = False
+    about: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[Mapping[str, float]] = ()
 
 
 def evaluate_store(
@@ -51,42 +89,122 @@ def evaluate_store(
     ------
     StoreError : no faces in the split, crops too small for the model's, or a model whose points are not those
         of its scheme.
-    ParamsError : the model's landmark scheme is not the store's.
+    ParamsError : the model lacks points of the store's landmark scheme.
     """
-    model, info = checkpoint.load_model(model_path, choose_device(device))
-    if info.scheme != store.scheme.name:
-        raise ParamsError(
-            f"the model predicts {info.scheme}, the faces have {store.scheme.name}", where=str(model_path)
-        )
-    if info.points != store.scheme.count:
-        raise StoreError(
-            f"a model of {info.points} points, but its scheme {info.scheme} has {store.scheme.count}",
-            where=str(model_path),
-            hint="train again",
-        )
+    truth = truth_of(store, split)
+    system = model_system(truth, "model", model_path, device=device, threads=threads)
+    return evaluate_system(truth, system, out, settings, seed=seed, made_from=made_from)
+
+
+def truth_of(store: FaceStore, split: str, scheme: str | None = None) -> Truth:
+    """The faces of one split ("train", "val", "test"; "all": every face).
+
+    Parameters
+    ----------
+    scheme : that points are mapped to before they are measured; the store's own by default.
+
+    Raises
+    ------
+    StoreError : no faces in the split. ParamsError : the store lacks points of the scheme.
+    """
     rows = np.arange(len(store)) if split == "all" else store.rows_where(split=split)
     if not len(rows):
         raise StoreError(f"no face has split {split!r}", where=str(store.path), hint="try --split all")
-    faces = test_faces(store, rows)
+    wanted = store.scheme if scheme is None else get_scheme(scheme)
+    return Truth(store, rows, faces_under(store, rows, wanted), wanted, mean_shapes(store, wanted))
+
+
+def model_system(truth: Truth, name: str, path: Path, *, device: str = "auto", threads: int = 0) -> System:
+    """A model's points for the faces, in their scheme; raises as :func:`evaluate_store`."""
+    model, info = checkpoint.load_model(path, choose_device(device))
+    own, change = get_scheme(info.scheme), None
+    if info.points != own.count:
+        raise StoreError(
+            f"a model of {info.points} points, but its scheme {info.scheme} has {own.count}",
+            where=str(path),
+            hint="train again",
+        )
+    if info.scheme != truth.scheme.name:
+        change = mapping(own, truth.scheme)
     with cpu_threads(threads):
-        predicted = predict_rows(store, rows, model, info, device)
-    measured = measure.measure(
-        faces, predicted, mean_shapes(store), store.scheme, settings.normaliser, settings.threshold
+        points = predict_rows(truth.store, truth.rows, model, info, device)
+    about = {"kind": "model", "network": info.network, "epoch": info.epoch}
+    return System(
+        name, points if change is None else change.points(points), about=about, history=info.history
     )
+
+
+def predicted_system(
+    truth: Truth,
+    name: str,
+    predictions: Iterable[Face | Skipped],
+    about: Mapping[str, Any],
+    *,
+    least: float = matching.LEAST,
+) -> tuple[System, Matched]:
+    """Another program's points for the faces, matched as :mod:`flmd.evaluation.matching` says.
+
+    Parameters
+    ----------
+    predictions : in the scheme of ``truth``. about : the file and its format, for evaluation.json.
+    least : overlap from which on two faces can be the same.
+    """
+    store = truth.store
+    points = faces_under(store, np.arange(len(store)), truth.scheme).true_points
+    found = matching.match_predictions(store, truth.rows, points, predictions, least=least)
+    told = {**about, "least_overlap": least, **found.summary()}
+    return System(name, found.points, missing=True, about=told), found
+
+
+def evaluate_system(
+    truth: Truth,
+    system: System,
+    out: Path,
+    settings: EvaluateParams,
+    *,
+    seed: int = 0,
+    kinds: Sequence[str] = ("png",),
+    made_from: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """Measure one system; write what ``report_files`` lists, and plots.
+
+    ``kinds`` : of the charts, of :data:`flmd.evaluation.figures.KINDS`. The rest as for
+    :func:`evaluate_store`.
+    """
+    measured = measure.measure(
+        truth.faces,
+        system.points,
+        truth.mean_shapes,
+        truth.scheme,
+        settings.normaliser,
+        settings.threshold,
+        missing=system.missing,
+    )
+    if system.missing:
+        measured.settings["predictions"] = dict(system.about)
     if made_from is not None:
         measured.settings["made_from"] = dict(made_from)
     report_files.write(measured, out)
-    _draw(measured, info, store, rows, predicted, out / "plots", settings, seed)
+    drawn = drawings.draw(measured, truth, system, out / "plots", settings, seed, kinds)
     if made_from is not None:
-        report_files.name_files(measured, out, [f"plots/{name}.png" for name in DRAWN])
+        report_files.name_files(measured, out, [f"plots/{name}" for name in drawn])
     return measured
 
 
 def test_faces(store: FaceStore, rows: NDArray[np.intp]) -> TestFaces:
     """The columns of a store's rows that metrics need."""
+    return faces_under(store, rows, store.scheme)
+
+
+def faces_under(store: FaceStore, rows: NDArray[np.intp], scheme: Scheme) -> TestFaces:
+    """:func:`test_faces`, with their points mapped to a scheme."""
     names = ("image", "dataset", "subset", "subject", "box_source")
     texts = {name: store.texts(name, rows) for name in names}
     numbers = {name: store.numbers(name, rows) for name in ("box", "landmarks", "visibility")}
+    if scheme.name != store.scheme.name:
+        change = mapping(store.scheme, scheme)
+        numbers["landmarks"] = change.points(numbers["landmarks"])
+        numbers["visibility"] = change.visibility(numbers["visibility"])
     return TestFaces(**texts, **numbers)  # type: ignore[arg-type]
 
 
@@ -111,62 +229,14 @@ def predict_rows(
     return np.concatenate(points)
 
 
-def mean_shapes(store: FaceStore) -> dict[str, NDArray[np.float64]]:
+def mean_shapes(store: FaceStore, scheme: Scheme | None = None) -> dict[str, NDArray[np.float64]]:
     """Data set -> mean (K, 2) shape of its training faces in their boxes; without such, left out."""
+    change = None if scheme is None or scheme.name == store.scheme.name else mapping(store.scheme, scheme)
     shapes = {}
     for name in dict.fromkeys(store.texts("dataset")):
         rows = store.rows_where(dataset=name, split="train")
         if len(rows):
-            shapes[name] = metrics.mean_shape(store.numbers("landmarks", rows), store.numbers("box", rows))
+            points = store.numbers("landmarks", rows)
+            points = points if change is None else change.points(points)
+            shapes[name] = metrics.mean_shape(points, store.numbers("box", rows))
     return shapes
-
-
-def _draw(
-    measured: Evaluation,
-    info: ModelInfo,
-    store: FaceStore,
-    rows: NDArray[np.intp],
-    predicted: NDArray[np.float32],
-    out: Path,
-    settings: EvaluateParams,
-    seed: int,
-) -> None:
-    plots.loss_curves(info.history, out / "loss.png")
-    plots.ced(
-        {str(name): measured.curves[name].to_numpy() for name in measured.curves},
-        settings.threshold,
-        out / "ced.png",
-        normaliser=settings.normaliser,
-    )
-    bars = measured.regions
-    plots.region_bars(
-        list(zip(bars["dataset"], bars["region"], bars["nme"], strict=True)),
-        out / "regions.png",
-        normaliser=settings.normaliser,
-    )
-    errors = measured.faces["nme"].to_numpy()
-    worst = np.argsort(np.where(np.isnan(errors), -1, -errors), kind="stable")[: settings.gallery]
-    some = np.random.default_rng(seed).permutation(len(rows))[: settings.gallery]
-    for name, picked in (("worst", worst), ("random", np.sort(some))):
-        _gallery(store, rows[picked], predicted[picked], errors[picked], out / f"{name}.png")
-
-
-def _gallery(
-    store: FaceStore,
-    rows: NDArray[np.intp],
-    predicted: NDArray[np.float32],
-    errors: NDArray[np.float64],
-    path: Path,
-) -> None:
-    affine = store.numbers("affine", rows)
-    titles = [
-        f"{Path(image).name}  {100 * error:.1f} %"
-        for image, error in zip(store.texts("image", rows), errors, strict=True)
-    ]
-    plots.gallery(
-        list(store.crops[rows]),
-        geometry.apply(affine, store.numbers("landmarks", rows)),
-        geometry.apply(affine, predicted),
-        titles,
-        path,
-    )

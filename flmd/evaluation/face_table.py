@@ -66,12 +66,14 @@ def face_table(
     mean_shapes: Mapping[str, NDArray[np.floating]],
     scheme: Scheme,
     normaliser: str,
+    *,
+    missing: bool = False,
 ) -> pd.DataFrame:
     """What is measured of every face.
 
     Parameters
     ----------
-    predicted, mean_shapes, scheme, normaliser : as for :func:`flmd.evaluation.measure.measure`.
+    predicted, mean_shapes, scheme, normaliser, missing : as for :func:`flmd.evaluation.measure.measure`.
 
     Returns
     -------
@@ -79,9 +81,9 @@ def face_table(
     ``roll`` (of the true points), ``pose`` and ``size`` (buckets), ``labelled`` (points), ``normaliser_px``,
     ``nme``, ``mean_shape_nme``, ``inter_ocular_px``, ``nme_<normaliser>``, ``nme_<region>`` and
     ``mean_shape_nme_<region>``; errors are fractions, lengths image pixels, angles degrees, NaN what has
-    no number.
+    no number; the error of a face that was not found is infinite.
     """
-    _check(faces, predicted, scheme)
+    _check(faces, predicted, scheme, missing)
     true = faces.true_points
     lengths = metrics.normaliser_lengths(normaliser, true, faces.box, scheme)
     errors = metrics.point_errors(predicted, true)
@@ -116,7 +118,7 @@ def face_table(
     return pd.DataFrame(columns)
 
 
-def _check(faces: TestFaces, predicted: NDArray[np.floating], scheme: Scheme) -> None:
+def _check(faces: TestFaces, predicted: NDArray[np.floating], scheme: Scheme, missing: bool) -> None:
     if not len(faces):
         raise InputError("no test faces to measure", hint="check datasets.*.split and test_share")
     if predicted.shape != faces.landmarks.shape or faces.landmarks.shape[1] != scheme.count:
@@ -124,7 +126,7 @@ def _check(faces: TestFaces, predicted: NDArray[np.floating], scheme: Scheme) ->
             f"predictions of shape {predicted.shape} for landmarks of shape {faces.landmarks.shape}",
             expected=f"{scheme.count} points each, as scheme {scheme.name} has",
         )
-    if not np.isfinite(predicted).all():
+    if not missing and not np.isfinite(predicted).all():
         raise InputError("a predicted point is not finite", hint="the training diverged; lower train.lr")
 
 

@@ -36,7 +36,8 @@ class Evaluation:
     metrics : dotted name -> finite number; errors, rates and areas are fractions (0.031 is 3.1 %).
         ``<part>`` is a data set, or ``<data set>.<subset>`` (``full`` joins common and challenging),
         ``<data set>.pose_<bucket>`` or ``<data set>.size_<bucket>``. Every part has ``faces`` (all of
-        them), ``faces_unmeasured`` (those without an NME), ``nme``, ``mean_shape_nme``, ``auc08`` and
+        them), ``faces_unmeasured`` (those without an NME), ``faces_missed`` (those that were not found,
+        where that can be), ``nme``, ``mean_shape_nme``, ``auc08`` and
         ``fr08`` (named after the threshold, :func:`threshold_suffix`); a data set also has
         ``nme_<region>`` and, under each normaliser, ``nme_<normaliser>``. What has no number is left out.
     settings : what the numbers mean: normaliser, threshold, scheme, unit; per data set how many boxes
@@ -116,6 +117,8 @@ def measure(
     scheme: Scheme,
     normaliser: str = "inter_ocular",
     threshold: float = 0.08,
+    *,
+    missing: bool = False,
 ) -> Evaluation:
     """All metrics of predictions on test faces, beside those of the mean shape laid into each box.
 
@@ -126,19 +129,21 @@ def measure(
         *training* faces; a data set without one has no baseline.
     normaliser : one of :data:`flmd.evaluation.metrics.NORMALISERS`.
     threshold : of AUC and failure rate, a fraction above 0.
+    missing : predictions may be NaN where a face was not found. Such faces are counted as
+        ``faces_missed``; CED, AUC and failure rate count them as failed, the means leave them out.
 
     Raises
     ------
     ParamsError : the scheme has no points for the normaliser, or the threshold is not above 0.
     InputError : no test faces, the wrong number of points, or a predicted point that is not finite.
     """
-    table = face_table(faces, predicted, mean_shapes, scheme, normaliser)
+    table = face_table(faces, predicted, mean_shapes, scheme, normaliser, missing=missing)
     groups = list(dict.fromkeys(faces.dataset))
     numbers: dict[str, float] = {}
     for name in groups:
         of_dataset = table[table["dataset"] == name]
-        for part, rows in _parts(of_dataset):
-            numbers |= _summary(".".join(filter(None, (name, part))), rows, threshold)
+        for part, rows in parts_of(of_dataset):
+            numbers |= _summary(".".join(filter(None, (name, part))), rows, threshold, missing)
         for column in of_dataset.columns:
             if column.startswith("nme_"):
                 numbers[f"{name}.{column}"] = _mean(of_dataset[column])
@@ -171,7 +176,7 @@ def threshold_suffix(threshold: float) -> str:
     return decimals if whole == "0" else f"{whole}_{decimals}"
 
 
-def _parts(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def parts_of(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """A data set's parts by name: "" for all of it, its subsets, pose and size buckets."""
     yield "", table
     subsets = sorted(set(table["subset"]) - {""})
@@ -186,10 +191,11 @@ def _parts(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
                 yield f"{kind}_{name}", rows
 
 
-def _summary(part: str, rows: pd.DataFrame, threshold: float) -> dict[str, float]:
+def _summary(part: str, rows: pd.DataFrame, threshold: float, missing: bool) -> dict[str, float]:
     errors = rows["nme"].to_numpy()
     suffix = threshold_suffix(threshold)
-    return {
+    missed = {f"{part}.faces_missed": int(np.isinf(errors).sum())} if missing else {}
+    return missed | {
         f"{part}.faces": len(rows),
         f"{part}.faces_unmeasured": int((~metrics.measured(errors)).sum()),
         f"{part}.nme": _mean(errors),
@@ -231,7 +237,7 @@ def _counts(values: list[str], datasets: list[str], name: str) -> dict[str, int]
 
 
 def _mean(values: ArrayLike) -> float:
-    """Of the faces that have a number; NaN when none has."""
+    """Of the faces that have a number and were found; NaN when there is none."""
     kept = np.asarray(values, dtype=np.float64)
-    kept = kept[metrics.measured(kept)]
+    kept = kept[np.isfinite(kept)]
     return float(kept.mean()) if len(kept) else float("nan")

@@ -1,48 +1,27 @@
-"""Pictures of a training and an evaluation, drawn the same to the byte each time.
-
-No window, no user style sheet, no time stamp: every function sets up its own figure from matplotlib's
-defaults and writes one PNG. Points are in the pixels of the picture they are drawn on, the centre of its
-top-left pixel being (0, 0).
-"""
+"""Charts of a training and of evaluations: loss curves, error distributions, errors by region."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import matplotlib.style
 import numpy as np
-from cycler import cycler
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-DPI = 100
-TRUE, PREDICTED, MISS, BOX = "#00e676", "#ff5722", "#ffe082", "#40c4ff"
-COLOURS = ("#1565c0", "#e65100", "#2e7d32", "#6a1b9a", "#00838f", "#ad1457", "#5d4037", "#455a64")
-STYLE: dict[str, Any] = {
-    "font.family": ["DejaVu Sans"],
-    "font.size": 10,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 11,
-    "axes.prop_cycle": cycler(color=COLOURS),
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.8,
-    "legend.frameon": False,
-    "svg.hashsalt": "flmd",
+from flmd.core import palette
+from flmd.evaluation.figures import figure_for, words
+
+SERIES = {
+    "train_loss": palette.TRAINING,
+    "val_loss": palette.VALIDATION,
+    "val_error_px": palette.VALIDATION,
+    "lr": palette.TRAINING,
 }
-TILE_INCHES = 2.4
+MEAN_SHAPE = "mean shape"  # among systems
+PANEL = (4.6, 4.0)  # inches
 
 
 def loss_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
@@ -52,7 +31,7 @@ def loss_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     ----------
     history : a row per epoch with ``epoch`` and any of ``train_loss``, ``val_loss``, ``val_error_px``
         and ``lr``, as :class:`flmd.training.loop.FitResult` keeps it.
-    path : the PNG to write.
+    path : the file to write; its ending says the kind (:data:`flmd.evaluation.figures.KINDS`).
     """
     panels = [
         ("loss", ("train_loss", "val_loss"), "loss", "log"),
@@ -60,7 +39,7 @@ def loss_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
         ("learning rate", ("lr",), "learning rate", "linear"),
     ]
     panels = [panel for panel in panels if any(name in row for row in history for name in panel[1])]
-    with _figure(4.2 * max(len(panels), 1), 3.4, path) as figure:
+    with figure_for(path, 4.2 * max(len(panels), 1), 3.4) as figure:
         for index, (title, names, label, scale) in enumerate(panels, start=1):
             axes = figure.add_subplot(1, len(panels), index)
             for name in names:
@@ -75,7 +54,14 @@ def loss_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
                 axes.legend()
 
 
-def ced(curves: Mapping[str, ArrayLike], threshold: float, path: Path, *, normaliser: str) -> None:
+def ced(
+    curves: Mapping[str, ArrayLike],
+    threshold: float,
+    path: Path,
+    *,
+    normaliser: str,
+    notes: Mapping[str, str] | None = None,
+) -> None:
     """Cumulative error distributions, a colour per data set, the mean shape dashed.
 
     Parameters
@@ -84,243 +70,123 @@ def ced(curves: Mapping[str, ArrayLike], threshold: float, path: Path, *, normal
         ``threshold``, ``<data set>`` and ``<data set>_mean_shape``.
     threshold : where AUC and failure rate are measured; marked by a line.
     normaliser : its name, for the axis.
+    notes : of a column, for the legend: ``"n 554, AUC 0.512"``.
     """
     steps = np.asarray(curves["threshold"], dtype=np.float64)
     names = [n for n in curves if n != "threshold" and not n.endswith("_mean_shape")]
-    with _figure(6.4, 4.4, path) as figure:
+    notes = notes or {}
+    with figure_for(path, 6.4, 4.8) as figure:
         axes = figure.add_subplot()
         for name, colour in _coloured(names):
-            axes.plot(steps, np.asarray(curves[name]), color=colour, lw=2, label=name)
-            baseline = np.asarray(curves.get(f"{name}_mean_shape", np.nan), dtype=np.float64)
+            axes.plot(
+                steps, np.asarray(curves[name]), color=colour, lw=2, label=_noted(name, notes.get(name))
+            )
+            column = f"{name}_mean_shape"
+            baseline = np.asarray(curves.get(column, np.nan), dtype=np.float64)
             if np.isfinite(baseline).any():
-                axes.plot(steps, baseline, color=colour, lw=1.4, ls="--", label=f"{name}, mean shape")
-        axes.axvline(threshold, color="#888888", lw=1, ls=":")
-        axes.set(
-            xlim=(0, steps[-1]), ylim=(0, 1.01), ylabel="faces at or below", title="Error distribution (CED)"
-        )
-        axes.set_xlabel(f"NME, % of the {_words(normaliser)} length")
-        axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
-        figure.legend(loc="outside lower center", ncols=2)
+                label = _noted(f"{name}, mean shape", notes.get(column))
+                axes.plot(steps, baseline, color=colour, lw=1.4, ls="--", label=label)
+        _ced_axes(axes, steps[-1], threshold, normaliser, "Error distribution (CED)")
+        figure.legend(loc="outside lower center", ncols=2, fontsize=9)
 
 
-def region_bars(regions: Sequence[tuple[str, str, float]], path: Path, *, normaliser: str) -> None:
+def ced_of_systems(
+    curves: Mapping[str, Mapping[str, ArrayLike]],
+    steps: ArrayLike,
+    threshold: float,
+    path: Path,
+    *,
+    normaliser: str,
+    notes: Mapping[tuple[str, str], str],
+) -> None:
+    """Error distributions of several systems: a panel per data set, a colour per system.
+
+    Parameters
+    ----------
+    curves : data set -> system -> (T,) shares; the system ``"mean shape"`` is drawn grey and dashed.
+    steps : (T,) NME fractions. notes : of (data set, system), for the legend.
+    """
+    last = float(np.asarray(steps, dtype=np.float64)[-1])
+    with figure_for(path, PANEL[0] * max(len(curves), 1), PANEL[1] + 0.9) as figure:
+        for index, (dataset, systems) in enumerate(curves.items(), start=1):
+            axes = figure.add_subplot(1, len(curves), index)
+            for name, style in _styled(systems):
+                label = _noted(name, notes.get((dataset, name)))
+                axes.plot(np.asarray(steps), np.asarray(systems[name]), label=label, **style)
+            _ced_axes(axes, last, threshold, normaliser, dataset)
+            axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), fontsize=9, borderaxespad=0)
+
+
+def region_bars(
+    regions: Sequence[tuple[str, str, float]],
+    path: Path,
+    *,
+    normaliser: str,
+    systems: bool = False,
+    title: str = "",
+) -> None:
     """A bar per region and data set.
 
     Parameters
     ----------
     regions : (data set, region, NME fraction) each; a NaN gives no bar.
     normaliser : its name, for the axis.
+    systems : the first of each are systems on one data set, and have the systems' colours.
+    title : the data set's name, where it is one.
     """
-    datasets = list(dict.fromkeys(dataset for dataset, _, _ in regions))
+    bars_of = list(dict.fromkeys(first for first, _, _ in regions))
     names = list(dict.fromkeys(region for _, region, _ in regions))
-    values = {(dataset, region): 100 * value for dataset, region, value in regions}
-    thickness = 0.8 / max(len(datasets), 1)
-    with _figure(6.4, 1.2 + 0.5 * max(len(names), 2), path) as figure:
+    values = {(first, region): 100 * value for first, region, value in regions}
+    thickness = 0.8 / max(len(bars_of), 1)
+    height = 1.2 + max(0.5, 0.22 * len(bars_of)) * max(len(names), 2)
+    with figure_for(path, 6.4, height) as figure:
         axes = figure.add_subplot()
-        for row, (dataset, colour) in enumerate(_coloured(datasets)):
-            lengths = [values.get((dataset, name), np.nan) for name in names]
-            places = np.arange(len(names)) + (row - (len(datasets) - 1) / 2) * thickness
-            bars = axes.barh(places, lengths, thickness * 0.92, color=colour, label=dataset)
+        coloured = [(n, s["color"]) for n, s in _styled(bars_of)] if systems else list(_coloured(bars_of))
+        for row, (first, colour) in enumerate(coloured):
+            lengths = [values.get((first, name), np.nan) for name in names]
+            places = np.arange(len(names)) + (row - (len(bars_of) - 1) / 2) * thickness
+            bars = axes.barh(places, lengths, thickness * 0.92, color=colour, label=first)
             labels = ["" if np.isnan(length) else f"{length:.2f}" for length in lengths]
             axes.bar_label(bars, labels=labels, padding=3, fontsize=8)
-        axes.set_yticks(range(len(names)), [_words(name) for name in names])
+        axes.set_yticks(range(len(names)), [words(name) for name in names])
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.margins(x=0.12)
-        axes.set(xlabel=f"NME, % of the {_words(normaliser)} length", title="Error by region")
-        if len(datasets) > 1:
+        axes.set(
+            xlabel=f"NME, % of the {words(normaliser)} length",
+            title=f"Error by region{title and f', {title}'}",
+        )
+        if len(bars_of) > 1:
             figure.legend(loc="outside lower center", ncols=4)
 
 
-def gallery(
-    crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
-    true_points: ArrayLike,
-    predicted_points: ArrayLike,
-    titles: Sequence[str],
-    path: Path,
-    columns: int = 4,
-) -> None:
-    """Faces with true points (green) and predicted points (orange), joined by a thin line.
-
-    Parameters
-    ----------
-    crops : N pictures, uint8: (H, W) grey, (H, W, 3) RGB or (3, H, W) planar RGB.
-    true_points, predicted_points : (N, K, 2) pixels of the crops; NaN is not drawn.
-    titles : N strings, e.g. ``"indoor_001.png  NME 12.3 %"``.
-    path : the PNG to write.
-    """
-    true = np.asarray(true_points, dtype=np.float64)
-    predicted = np.asarray(predicted_points, dtype=np.float64)
-    both = np.concatenate([true, predicted], axis=1)
-    with _tiles(crops, titles, path, columns, both, header=0.45) as (figure, tiles):
-        for axes, t, p in zip(tiles, true, predicted, strict=True):
-            lines = np.stack([t, p], axis=1)
-            axes.add_collection(
-                LineCollection(list(lines[np.isfinite(lines).all(axis=(1, 2))]), colors=MISS, linewidths=0.8)
-            )
-            _dots(axes, t, TRUE)
-            _dots(axes, p, PREDICTED)
-        marks = [
-            _mark(TRUE, "true"),
-            _mark(PREDICTED, "predicted"),
-            Line2D([], [], color=MISS, label="distance"),
-        ]
-        legend = figure.legend(handles=marks, loc="upper center", ncols=3, fontsize=10, frameon=True)
-        legend.get_frame().set(facecolor="#444444", edgecolor="none")
-        for text in legend.get_texts():
-            text.set_color("white")
-
-
-def contact_sheet(
-    crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
-    points: ArrayLike,
-    boxes: ArrayLike,
-    titles: Sequence[str],
-    path: Path,
-    numbers: bool = False,
-    columns: int = 6,
-    visibility: ArrayLike | None = None,
-    skeleton: Sequence[tuple[int, int]] = (),
-) -> None:
-    """Faces with their boxes and points.
-
-    Parameters
-    ----------
-    crops : N pictures, as for :func:`gallery`.
-    points : (N, K, 2) pixels of the crops; NaN is not drawn.
-    boxes : (N, 4) x, y, width, height, pixels of the crops; a box is drawn along its edges,
-        x - 0.5 ... x + width - 0.5. NaN is not drawn.
-    numbers : write each point's 0-based index beside it, on larger tiles.
-    visibility : (N, K) of the points; those that are 1, labelled but hidden, are drawn hollow.
-    skeleton : pairs of points joined by a line.
-    """
-    all_points, all_boxes = np.asarray(points, dtype=np.float64), np.asarray(boxes, dtype=np.float64)
-    columns, inches = (min(columns, 3), 2 * TILE_INCHES) if numbers else (columns, TILE_INCHES)
-    first, last = all_boxes[:, :2], all_boxes[:, :2] + all_boxes[:, 2:] - 1
-    around = np.concatenate([all_points, first[:, None], last[:, None]], axis=1)
-    hidden = np.zeros(all_points.shape[:2], bool) if visibility is None else np.asarray(visibility) == 1
-    pairs = np.array(skeleton, dtype=np.intp).reshape(-1, 2)
-    with _tiles(crops, titles, path, columns, around, inches=inches) as (_, tiles):
-        for axes, face, hollow, (x, y, width, height) in zip(
-            tiles, all_points, hidden, all_boxes, strict=True
-        ):
-            if np.isfinite([x, y, width, height]).all():
-                axes.add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, ec=BOX, lw=1.2))
-            lines = face[pairs]
-            lines = lines[np.isfinite(lines).all(axis=(1, 2))]
-            axes.add_collection(LineCollection(list(lines), colors=TRUE, linewidths=0.7, alpha=0.8))
-            _dots(axes, face[~hollow], TRUE)
-            _rings(axes, face[hollow], TRUE)
-            if numbers:
-                for index in np.flatnonzero(np.isfinite(face).all(axis=1)):
-                    place = (face[index, 0], face[index, 1])
-                    axes.annotate(
-                        str(index),
-                        place,
-                        (2, 2),
-                        textcoords="offset points",
-                        color="white",
-                        fontsize=6,
-                        clip_on=True,
-                        path_effects=[withStroke(linewidth=1.4, foreground="black")],
-                    )
-
-
-@contextmanager
-def _figure(width: float, height: float, path: Path) -> Iterator[Figure]:
-    """A figure under the default style, written to ``path`` when the block ends well."""
-    with matplotlib.style.context(["default", STYLE]):
-        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-        FigureCanvasAgg(figure)
-        yield figure
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
-
-
-@contextmanager
-def _tiles(
-    crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
-    titles: Sequence[str],
-    path: Path,
-    columns: int,
-    around: NDArray[np.float64],
-    *,
-    inches: float = TILE_INCHES,
-    header: float = 0.05,
-) -> Iterator[tuple[Figure, list[Axes]]]:
-    """One square axes per picture, in rows of ``columns``, under a header of that many inches.
-
-    ``around`` (N, M, 2): the points that each tile is to show.
-    """
-    columns = max(1, min(columns, len(crops)))
-    rows = max(1, -(-len(crops) // columns))
-    title, gap = 0.26, 0.06
-    width, height = columns * (inches + gap) + gap, rows * (inches + title) + header + gap
-    with _figure(width, height, path) as figure:
-        figure.set_layout_engine("none")
-        tiles = []
-        for index, (crop, text) in enumerate(zip(crops, titles, strict=True)):
-            row, column = divmod(index, columns)
-            left, bottom = gap + column * (inches + gap), height - header - (row + 1) * (inches + title)
-            axes = figure.add_axes((left / width, bottom / height, inches / width, inches / height))
-            _show(axes, crop, around[index])
-            characters = int(inches / 0.082)
-            axes.set_title(_shortened(text, characters), fontsize=8, pad=3)
-            tiles.append(axes)
-        yield figure, tiles
-
-
-def _show(axes: Axes, crop: NDArray[np.uint8], around: NDArray[np.float64]) -> None:
-    """The picture with pixel centres at whole numbers, zoomed to the square that holds some points.
-
-    ``around`` is (M, 2); NaN is left out. The square stays within the picture, and within it what was
-    predicted far outside is not seen.
-    """
-    planar = crop.ndim == 3 and crop.shape[0] == 3 and crop.shape[2] != 3
-    picture = np.ascontiguousarray(crop.transpose(1, 2, 0) if planar else crop)
-    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="bilinear")
-    edges = np.array([picture.shape[1], picture.shape[0]], dtype=np.float64)
-    known = around[np.isfinite(around).all(axis=1)]
-    inside = np.clip(known, 0, edges - 1) if len(known) else np.array([[0, 0], edges - 1])
-    low, high = inside.min(axis=0), inside.max(axis=0)
-    side = min(max(1.3 * (high - low).max(), 16), edges.min())
-    left, top = np.clip((low + high) / 2 - side / 2, -0.5, edges - side - 0.5)
-    axes.set(xlim=(left, left + side), ylim=(top + side, top), autoscale_on=False)
-    axes.set_axis_off()
-
-
-def _dots(axes: Axes, points: NDArray[np.float64], colour: str) -> None:
-    axes.scatter(points[:, 0], points[:, 1], s=7, c=colour, linewidths=0.3, edgecolors="black", zorder=3)
-
-
-def _rings(axes: Axes, points: NDArray[np.float64], colour: str) -> None:
-    # A dark ring below a bright one shows on any picture.
-    for width, edge in ((1.8, "black"), (0.9, colour)):
-        axes.scatter(
-            points[:, 0], points[:, 1], s=10, facecolors="none", edgecolors=edge, linewidths=width, zorder=3
-        )
-
-
-def _mark(colour: str, label: str) -> Line2D:
-    return Line2D([], [], color=colour, marker="o", ls="none", ms=5, label=label)
+def _ced_axes(axes: Axes, last: float, threshold: float, normaliser: str, title: str) -> None:
+    axes.axvline(threshold, color=palette.LIMIT, lw=1, ls=":")
+    axes.set(xlim=(0, last), ylim=(0, 1.01), ylabel="faces at or below", title=title)
+    axes.set_xlabel(f"NME, % of the {words(normaliser)} length")
+    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
 
 
 def _curve(axes: Axes, x: Sequence[float], y: Sequence[float], name: str) -> None:
-    axes.plot(x, y, lw=2, marker="o" if len(x) < 2 else None, label=_words(name))
+    marker = "o" if len(x) < 2 else None
+    axes.plot(x, y, lw=2, marker=marker, label=words(name), color=SERIES.get(name))
+
+
+def _noted(name: str, note: str | None) -> str:
+    return f"{name}  ({note})" if note else name
 
 
 def _coloured(names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    return ((name, COLOURS[index % len(COLOURS)]) for index, name in enumerate(names))
+    return ((name, palette.of(palette.DATASETS, index)) for index, name in enumerate(names))
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ").replace("inter ", "inter-")
-
-
-def _shortened(text: str, characters: int) -> str:
-    """With the middle of a long title left out: its end, where the number stands, stays."""
-    if len(text) <= characters:
-        return text
-    head = (characters - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (characters - 1 - head) :]}"
+def _styled(systems: Sequence[str] | Mapping[str, ArrayLike]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each system with the looks of its line; the mean shape is no system of its own colour."""
+    place = 0
+    for name in systems:
+        if name == MEAN_SHAPE:
+            yield name, {"color": palette.BASELINE, "lw": 1.4, "ls": "--"}
+        else:
+            yield name, {"color": palette.of(palette.SYSTEMS, place), "lw": 2}
+            place += 1

@@ -13,7 +13,9 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flmd.evaluation import plots
+from flmd.core import palette
+from flmd.evaluation import figures as figure_files
+from flmd.evaluation import galleries, plots
 
 HISTORY = [
     {
@@ -39,13 +41,13 @@ def faces(count: int = 5, side: int = 48, color: bool = False) -> tuple[np.ndarr
 
 def draw_gallery(path: Path) -> None:
     crops, true, predicted = faces()
-    plots.gallery(crops, true, predicted, [f"face {i}  NME 3.1 %" for i in range(5)], path)
+    galleries.gallery(crops, true, predicted, [f"face {i}  NME 3.1 %" for i in range(5)], path)
 
 
 def draw_sheet(path: Path, numbers: bool = False) -> None:
     crops, true, _ = faces(color=True)
     boxes = np.tile([5.0, 5.0, 30.0, 35.0], (5, 1))
-    plots.contact_sheet(
+    galleries.contact_sheet(
         crops, true, boxes, ["a name that is far too long to fit.png"] * 5, path, numbers=numbers
     )
 
@@ -84,14 +86,14 @@ def test_a_point_is_drawn_on_its_pixel(tmp_path: Path) -> None:
     crop[20, 30] = (0, 0, 255)
     frame = np.array([[[0.0, 0.0], [63.0, 63.0]]])
     hidden = np.array([[[np.nan, np.nan]] * 2])
-    plots.gallery([crop], frame, hidden, [""], tmp_path / "bare.png")
+    galleries.gallery([crop], frame, hidden, [""], tmp_path / "bare.png")
     blue = cv2.imread(str(tmp_path / "bare.png")).astype(float)
     weight = np.where(blue[..., 0] > blue[..., 2] + 40, blue[..., 0] - blue[..., 2], 0) * (blue[..., 1] < 90)
     ys, xs = np.mgrid[: weight.shape[0], : weight.shape[1]]
     centre = np.array([(weight * xs).sum(), (weight * ys).sum()]) / weight.sum()
     point = np.array([[[30.0, 20.0], [np.nan, np.nan]]])
-    plots.gallery([crop], frame, point, [""], tmp_path / "point.png")
-    drawn = find(tmp_path / "point.png", plots.PREDICTED)
+    galleries.gallery([crop], frame, point, [""], tmp_path / "point.png")
+    drawn = find(tmp_path / "point.png", palette.PREDICTED)
     drawn = drawn[np.linalg.norm(drawn - centre, axis=1) < 10]
     assert len(drawn) >= 5
     np.testing.assert_allclose(drawn.mean(axis=0), centre, atol=0.8)
@@ -101,7 +103,7 @@ def test_grey_rgb_and_planar_crops_look_alike(tmp_path: Path) -> None:
     grey, true, predicted = faces()
     rgb = np.repeat(grey[..., None], 3, axis=3)
     for name, crops in {"grey": grey, "rgb": rgb, "planar": rgb.transpose(0, 3, 1, 2)}.items():
-        plots.gallery(crops, true, predicted, ["t"] * 5, tmp_path / f"{name}.png")
+        galleries.gallery(crops, true, predicted, ["t"] * 5, tmp_path / f"{name}.png")
     assert (tmp_path / "rgb.png").read_bytes() == (tmp_path / "planar.png").read_bytes()
     difference = cv2.imread(str(tmp_path / "rgb.png")).astype(int) - cv2.imread(str(tmp_path / "grey.png"))
     assert np.abs(difference).max() <= 2
@@ -116,7 +118,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
         drawn.append(Figure(*arguments, **options))
         return drawn[-1]
 
-    monkeypatch.setattr(plots, "Figure", recorded)
+    monkeypatch.setattr(figure_files, "Figure", recorded)
     return drawn
 
 
@@ -219,9 +221,9 @@ def test_unlabelled_and_far_away_points_are_not_drawn_and_the_others_are(
     _, true, predicted = faces()
     true[0], true[1, :60] = np.nan, np.nan
     predicted[2] += 1e6
-    plots.gallery(crops, true, predicted, ["t"] * 5, tmp_path / "gallery.png")
-    green = count_in_tiles(tmp_path / "gallery.png", figures[0], plots.TRUE)
-    orange = count_in_tiles(tmp_path / "gallery.png", figures[0], plots.PREDICTED)
+    galleries.gallery(crops, true, predicted, ["t"] * 5, tmp_path / "gallery.png")
+    green = count_in_tiles(tmp_path / "gallery.png", figures[0], palette.TRUE)
+    orange = count_in_tiles(tmp_path / "gallery.png", figures[0], palette.PREDICTED)
     assert green[0] == 0
     assert 0 < green[1] < green[3] / 3  # 8 of 68 points
     assert min(green[2:]) > 200
@@ -232,10 +234,10 @@ def test_unlabelled_and_far_away_points_are_not_drawn_and_the_others_are(
 def test_a_sheet_without_points_and_boxes_shows_the_pictures(figures: list[Figure], tmp_path: Path) -> None:
     crops, true, _ = faces()
     nothing = np.full((5, 4), np.nan)
-    plots.contact_sheet(crops, np.full_like(true, np.nan), nothing, ["t"] * 5, tmp_path / "sheet.png")
+    galleries.contact_sheet(crops, np.full_like(true, np.nan), nothing, ["t"] * 5, tmp_path / "sheet.png")
     shown = [axes.images[0].get_array() for axes in figures[0].axes]
     np.testing.assert_array_equal(np.stack(shown), crops)
-    for colour in (plots.TRUE, plots.BOX):
+    for colour in (palette.TRUE, palette.BOX):
         assert sum(count_in_tiles(tmp_path / "sheet.png", figures[0], colour)) == 0
 
 
@@ -249,7 +251,7 @@ def test_one_moved_point_changes_the_picture_where_it_was_and_where_it_is(
     pictures = []
     for name, places in (("before", points), ("after", moved)):
         crop = np.zeros((1, 48, 48), np.uint8)
-        plots.contact_sheet(crop, places, np.full((1, 4), np.nan), [""], tmp_path / f"{name}.png")
+        galleries.contact_sheet(crop, places, np.full((1, 4), np.nan), [""], tmp_path / f"{name}.png")
         pictures.append(cv2.imread(str(tmp_path / f"{name}.png")).astype(int))
     changed = np.argwhere(np.abs(pictures[1] - pictures[0]).max(axis=2) > 0)[:, ::-1]
     for place in (points[0, 7], moved[0, 7]):
@@ -262,8 +264,8 @@ def test_one_moved_point_changes_the_picture_where_it_was_and_where_it_is(
 
 def test_a_gallery_of_no_faces_is_its_legend_alone(figures: list[Figure], tmp_path: Path) -> None:
     crops, true, predicted = faces(1)
-    plots.gallery(crops, true, predicted, ["only"], tmp_path / "one.png")
-    plots.gallery(crops[:0], true[:0], predicted[:0], [], tmp_path / "none.png")
+    galleries.gallery(crops, true, predicted, ["only"], tmp_path / "one.png")
+    galleries.gallery(crops[:0], true[:0], predicted[:0], [], tmp_path / "none.png")
     assert [len(figure.axes) for figure in figures] == [1, 0]
     assert figures[0].axes[0].get_title() == "only"
     for figure in figures:
@@ -272,6 +274,6 @@ def test_a_gallery_of_no_faces_is_its_legend_alone(figures: list[Figure], tmp_pa
 
 
 def test_long_titles_keep_their_end() -> None:
-    assert plots._shortened("a_very_long_file_name.png  NME 12.3 %", 20).endswith("NME 12.3 %")
-    assert len(plots._shortened("x" * 99, 20)) == 20
-    assert plots._shortened("short", 20) == "short"
+    assert galleries._shortened("a_very_long_file_name.png  NME 12.3 %", 20).endswith("NME 12.3 %")
+    assert len(galleries._shortened("x" * 99, 20)) == 20
+    assert galleries._shortened("short", 20) == "short"

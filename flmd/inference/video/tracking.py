@@ -131,7 +131,7 @@ class FaceTracker:
         """Match what is found to the tracks; start tracks for the rest, give up those missed too often."""
         found = self.detector(picture)
         boxes = found.boxes.astype(np.float64)
-        overlap = iou(np.array([track.box for track in self._tracks]).reshape(-1, 4), boxes)
+        overlap = geometry.iou(np.array([track.box for track in self._tracks]).reshape(-1, 4), boxes)
         rows, columns = linear_sum_assignment(-overlap)
         pairs = {
             int(c): self._tracks[r] for r, c in zip(rows, columns, strict=True) if overlap[r, c] >= SAME_FACE
@@ -146,20 +146,11 @@ class FaceTracker:
                 self._last_number += 1
                 known = _Track(self._last_number, box, OneEuro() if self.smooth else None)
                 self._tracks.append(known)
-            elif iou(known.box[None], box[None])[0, 0] < WELL_PLACED:
+            elif geometry.iou(known.box[None], box[None])[0, 0] < WELL_PLACED:
                 known.box, known.relation = box, _Relation()
             # Else the box stays the one that follows from the points: a detector's jitters.
             known.found, known.score, known.missed = box, float(found.scores[column]), 0
         self._tracks = [track for track in self._tracks if track.missed < self.patience]
-
-
-def iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(N, M) intersection over union of (N, 4) and (M, 4) boxes."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])
-    inside = np.clip(high - low, 0, None).prod(axis=2)
-    union = a[:, None, 2:].prod(axis=2) + b[None, :, 2:].prod(axis=2) - inside
-    return np.asarray(inside / np.maximum(union, 1e-12))
 
 
 def _middle_and_spread(points: NDArray[np.floating]) -> tuple[NDArray[np.float64], float]:

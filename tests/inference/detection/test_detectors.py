@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from flmd.core import geometry
+from flmd.core.geometry import iou
 from flmd.errors import FlmdError, InputError, ParamsError
 from flmd.inference import detection
 from flmd.inference.detection.boxes import Boxes
@@ -16,7 +17,6 @@ from flmd.inference.detection.haar import Haar
 from flmd.inference.detection.pixel_detector import BoxAdjustment, PixelDetector, upright_to_stored
 from flmd.inference.detection.yunet import YuNet
 from flmd.inference.picture import Picture, open_picture
-from flmd.inference.video.tracking import iou
 
 
 def test_the_adjustment_scales_around_a_shifted_centre() -> None:

@@ -9,15 +9,8 @@ from numpy.typing import NDArray
 from flmd.inference.detection import Detector, Found
 from flmd.inference.landmarker import Landmarker
 from flmd.inference.picture import Picture
-from flmd.inference.video.tracking import FaceTracker, TrackedFace, iou
+from flmd.inference.video.tracking import FaceTracker, TrackedFace
 from tests.inference.video.blob import info
-
-
-def test_iou_by_hand() -> None:
-    a = np.array([[0.0, 0, 4, 4], [10, 10, 2, 2]])
-    b = np.array([[2.0, 2, 4, 4], [0, 0, 4, 4], [10, 10, 1, 2]])
-    np.testing.assert_allclose(iou(a, b), [[4 / 28, 1, 0], [0, 0, 0.5]])
-    assert iou(np.zeros((0, 4)), b).shape == (0, 3)
 
 
 def corners(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
