@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from flmd.core.crop_spec import CropSpec
 from flmd.errors import StoreError
-from flmd.store import checks, h5file, opening
+from flmd.store import checks, h5file, opening, values
 
 FORMAT, VERSION = "flmd-arrays", 1
 SPLITS = ("train", "val", "test")
@@ -43,6 +43,7 @@ COLUMNS: dict[str, str] = {
 
 
 AGAIN = "run augment again"
+BLOCK = 4096  # rows whose values are checked at a time
 
 
 def columns(points: int, image: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], str | None]]:
@@ -128,7 +129,7 @@ class TrainingArrays:
 
         Raises
         ------
-        StoreError : a data set that is not in the file.
+        StoreError : a value that its column does not promise (``flmd.store.values``).
         """
         columns = self._groups[name]
         if datasets is not None and set(datasets) != set(self.datasets(name)):
@@ -139,6 +140,10 @@ class TrainingArrays:
                 columns = {k: v[rows[0] : rows[-1] + 1] for k, v in columns.items()}
             else:
                 columns = {k: np.asarray(v[rows]) for k, v in columns.items()}
+        for column in ("points", "visibility", "affine"):
+            for start in range(0, len(columns[column]), BLOCK):
+                block = slice(start, min(start + BLOCK, len(columns[column])))
+                values.check(f"{self.path}: {name}", column, columns[column][block], block)
         return ArraySplit(**{k: columns[k] for k in ArraySplit.__dataclass_fields__})
 
     def close(self) -> None:

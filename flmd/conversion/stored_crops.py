@@ -29,7 +29,7 @@ class CroppedFaces(StoredFaces):
         return cls(faces.origin, faces.store, faces.changes, _Crops(faces.store))
 
     def __iter__(self) -> Iterator[Face | Skipped]:
-        affines = self.store.column("affine")
+        affines = self.store.numbers("affine")
         size = self.store.crop_spec.size
         for row, (face, name) in enumerate(zip(self.store.faces(), _names(self.store), strict=True)):
             changed = self.changes(face)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from flmd.curation.findings import Findings
 from flmd.face import BOX_SOURCES, SPLITS
 from flmd.formats.layout import resolve
+from flmd.store.values import attributes_of
 
 Where = Callable[[int], str]
 
@@ -146,7 +146,7 @@ class FaceChecks:
 
 def _is_plain_object(text: str) -> bool:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        attributes_of(text)
+    except ValueError:
         return False
-    return isinstance(value, dict) and all(isinstance(v, str | int | float | bool) for v in value.values())
+    return True

@@ -16,6 +16,7 @@ from flmd.curation.face_checks import FaceChecks, Where
 from flmd.curation.findings import Findings
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
+from flmd.store import values
 from flmd.store.column_buffer import NO_BOX, TEXTS, attributes_json
 from flmd.store.face_store import FaceStore
 from flmd.tree import FileTree
@@ -50,7 +51,7 @@ def validate_store(path: Path, findings: Findings | None = None, *, pixels: bool
             def where(i: int, first: int = rows.start) -> str:
                 return f"{path}: face {first + i}"
 
-            numbers = {name: store.numbers(name, rows) for name in names}
+            numbers = {name: np.array(store.column(name)[rows]) for name in names}
             checks.block(numbers, {name: store.texts(name, rows) for name in TEXTS}, where)
             if store.has_crops:
                 _check_affine(findings, store, rows, numbers["box"], where)
@@ -193,9 +194,8 @@ def _check_affine(
 ) -> None:
     """Every matrix can be inverted, and is the one that its box makes."""
     crop = store.crop_spec
-    affine = store.numbers("affine", rows)
-    finite = np.isfinite(affine).all(axis=(1, 2))
-    usable = finite & (np.abs(np.linalg.det(np.where(finite[:, None, None], affine, 1.0)[:, :, :2])) > 1e-12)
+    affine = np.array(store.column("affine")[rows])
+    usable = ~values.wrong("affine", affine)
     for row in np.flatnonzero(~usable).tolist():
         findings.add("bad_affine", where(row), f"{affine[row].tolist()}")
     good = usable & np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)

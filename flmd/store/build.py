@@ -13,12 +13,17 @@ from numpy.typing import NDArray
 
 from flmd.core.crop_spec import CropSpec
 from flmd.schemes import Scheme
-from flmd.store import h5file
+from flmd.store import h5file, values
 from flmd.store.layout import BLOCK, FORMAT, TEXTS, UNITS, VERSION, numeric_columns
 
 
 class Rows(Protocol):
     """Faces on disk, column by column: a store, a column buffer, or :class:`Replaced` columns of one."""
+
+    @property
+    def origin(self) -> str:
+        """Where the rows are from, for messages."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -46,6 +51,7 @@ class Replaced:
         texts: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._rows, self._numbers, self._texts = rows, numbers or {}, texts or {}
+        self.origin = rows.origin
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -140,7 +146,7 @@ def copy_rows(
 
     Raises
     ------
-    StoreError : the disk is full; what was at ``target`` stays.
+    StoreError : a value that its column does not promise; the disk is full; what was at ``target`` stays.
     """
     widths = {name: max((source.text_width(name) for source in sources), default=0) for name in TEXTS}
     count = sum(map(len, sources))
@@ -150,7 +156,8 @@ def copy_rows(
             for start in range(0, len(source), BLOCK):
                 rows = slice(start, min(start + BLOCK, len(source)))
                 for name in numeric_columns(scheme.count, crop):
-                    builder.put(name, first + start, source.column(name)[rows])
+                    block = values.check(source.origin, name, source.column(name)[rows], rows)
+                    builder.put(name, first + start, block)
                 for name in TEXTS:
                     builder.put_texts(name, first + start, source.texts(name, rows))
                 progress(rows.stop - start)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.face import Face
+from flmd.store.values import attributes_of
 
 NO_BOX = np.full(4, np.nan, np.float32)
 NUMBERS = ("landmarks", "visibility", "box", "image_size")
@@ -109,6 +110,8 @@ class ColumnBuffer:
         self._numeric = {name: Column(folder / name, *kind) for name, kind in shapes.items()}
         self._text = {name: TextColumn(folder, name) for name in (*TEXTS, *texts)}
 
+    origin = "converted faces"
+
     def __len__(self) -> int:
         return self._numeric["landmarks"].count
 
@@ -175,7 +178,7 @@ def faces_of(numbers: Mapping[str, NDArray[Any]], texts: Mapping[str, list[str]]
             visibility=numbers["visibility"][i],
             box=None if np.isnan(boxes[i]).any() else boxes[i],
             image_size=(sizes[i][0], sizes[i][1]) if sizes[i][0] > 0 else None,
-            attributes=json.loads(texts["attributes"][i] or "{}"),
+            attributes=attributes_of(texts["attributes"][i]),
             **{name: texts[name][i] for name in TEXTS[:-1]},
         )
         for i in range(len(boxes))

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from flmd.core.crop_spec import CropSpec
 from flmd.errors import StoreError
 from flmd.face import Face
-from flmd.store import checks, h5file, opening
+from flmd.store import checks, h5file, opening, values
 from flmd.store.column_buffer import NUMBERS, faces_of
 from flmd.store.layout import BLOCK, FORMAT, TEXTS, VERSION, numeric_columns
 
@@ -108,13 +108,21 @@ class FaceStore:
             )
         return self._crop
 
+    @property
+    def origin(self) -> str:
+        """Where the rows are from, for messages: the file."""
+        return str(self.path)
+
     def column(self, name: str) -> NDArray[Any]:
-        """All rows of a numeric column, as a read-only memory map."""
+        """All rows of a numeric column, as a read-only memory map; their values are not checked."""
         return self._maps[name]
 
     def numbers(self, name: str, rows: slice | NDArray[np.intp] = slice(None)) -> NDArray[Any]:
-        """Rows of "landmarks", "visibility", "box", "image_size" or "affine", copied to memory."""
-        return np.array(self._maps[name][rows])
+        """Rows of "landmarks", "visibility", "box", "image_size" or "affine", copied to memory.
+
+        StoreError when a value is not what its column promises (``flmd.store.values``).
+        """
+        return values.check(self.origin, name, np.array(self._maps[name][rows]), rows)
 
     def texts(self, name: str, rows: slice | NDArray[np.intp] = slice(None)) -> list[str]:
         """Rows of one of TEXTS."""
@@ -132,10 +140,15 @@ class FaceStore:
         return np.flatnonzero(keep)
 
     def faces(self, rows: slice | None = None) -> Iterator[Face]:
-        """The annotations as face records, one block in memory at a time."""
+        """The annotations as face records, one block in memory at a time.
+
+        StoreError when a face has a value that its column does not promise, or attributes that are no JSON.
+        """
         for block in [rows] if rows is not None else self.blocks():
             numbers = {name: self.numbers(name, block) for name in NUMBERS}
-            faces = faces_of(numbers, {name: self.texts(name, block) for name in TEXTS})
+            texts = {name: self.texts(name, block) for name in TEXTS}
+            values.check_faces(self.origin, numbers, texts, block.start)
+            faces = faces_of(numbers, texts)
             for row, face in enumerate(faces, block.start):
                 face.where = f"{self.path}: face {row}"
                 yield face
