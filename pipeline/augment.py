@@ -3,34 +3,9 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from flmd import errors
-from flmd.augmentation import build
-from flmd.core import params, processor, provenance
-from flmd.parallel import dask_cluster
-from flmd.store.face_store import FaceStore
-
-
-def main() -> None:
-    """Write data/arrays.h5."""
-    processor.restart_pinned("portable")
-    settings = params.load()
-    source = Path("data/faces.h5")
-    config = settings.augment.stored_for(settings.train.augmentation)
-    used = {"augment": config, "seed": settings.seed}
-    # FLMD_SCHEDULER names a cluster to work on; the bytes are the same with and without.
-    with FaceStore(source) as store, dask_cluster.connected() as executor:
-        counts = build.build(
-            store,
-            Path("data/arrays.h5"),
-            config,
-            seed=settings.seed,
-            made_from=provenance.made_from({source: store.made_from}, used, stage="augment"),
-            executor=executor,
-        )
-    print(", ".join(f"{split} {count}" for split, count in counts.items()))
-
+from flmd.augmentation.stage import augment
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main))
+    sys.exit(errors.run(augment))

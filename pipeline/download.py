@@ -3,38 +3,9 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from flmd import errors
-from flmd.core import params, processor
-from flmd.sources.datasets.rules import rules_for
-from flmd.sources.fetch.download import fetch
-from flmd.tree import Limits
-
-
-def main(name: str) -> None:
-    """Put the archive of data set ``name`` at data/raw/<name>."""
-    processor.restart_pinned("portable")
-    settings = params.load()
-    dataset = settings.datasets[name]
-    target = Path("data/raw") / name
-    if dataset.source == "sample":
-        target.parent.mkdir(parents=True, exist_ok=True)
-        rules_for(name).make_sample(target, dataset.sample_faces, settings.seed)
-        return
-    limits = Limits(
-        max_total_bytes=int(settings.download.max_total_gib * 2**30), max_ratio=settings.download.max_ratio
-    )
-    got = fetch(
-        dataset.source,
-        target,
-        manifest=Path("data/manifests") / f"{name}.json",
-        accept_license=dataset.accept_license,
-        limits=limits,
-        params_key=f"datasets.{name}",
-    )
-    print(f"{name}: {got.bytes} bytes, sha256 {got.sha256}")
-
+from flmd.sources.stage import download
 
 if __name__ == "__main__":
-    sys.exit(errors.run(lambda: main(sys.argv[1])))
+    sys.exit(errors.run(lambda: download(*sys.argv[1:2])))

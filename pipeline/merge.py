@@ -3,30 +3,9 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
-from pathlib import Path
 
 from flmd import errors
-from flmd.core import params, provenance
-from flmd.store.face_store import FaceStore
-from flmd.store.merge import merge
-
-
-def main() -> None:
-    """Write data/faces.h5."""
-    with ExitStack() as stack:
-        stores = [
-            stack.enter_context(FaceStore(Path("data/stores") / f"{name}.h5"))
-            for name in params.load().datasets
-        ]
-        made_from = provenance.made_from(
-            {store.path: store.made_from for store in stores},
-            {"datasets": [store.path.stem for store in stores]},
-            stage="merge",
-        )
-        merge(stores, Path("data/faces.h5"), made_from=made_from)
-        print(f"{sum(map(len, stores))} faces")
-
+from flmd.store.stage import merge
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main))
+    sys.exit(errors.run(merge))

@@ -3,26 +3,9 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from flmd import errors
-from flmd.core import params, provenance
-from flmd.models import pretrained
-
-
-def main() -> None:
-    """Write data/pretrained.pt, and data/pretrained.json with what it was made from."""
-    settings = params.load()
-    target, folder = Path("data/pretrained.pt"), Path("data/weights")
-    source = pretrained.place_weights(settings.train.network, settings.train.pretrained, target, folder)
-    record = provenance.made_from(
-        [] if source == pretrained.NONE else [Path(source)],
-        {"train": {"network": settings.train.network, "pretrained": settings.train.pretrained}},
-        stage="weights",
-    )
-    provenance.write_beside(target.with_suffix(".json"), record, [target])
-    print(source)
-
+from flmd.models.stage import weights
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main))
+    sys.exit(errors.run(weights))

@@ -43,11 +43,16 @@ def test_the_projects_own_file_is_good() -> None:
         ("augment/input_size", -64, r"augment.input_size is -64; expected greater than 0"),
         ("convert/crop_size", "big", r"convert.crop_size is 'big'; expected"),
         ("augment/flip", 1.5, r"augment.flip is 1.5; expected less than or equal to 1"),
-        ("datasets/ibug300w/box", "round", r"box is 'round'; expected 'annotated', 'landmarks' or 'image'"),
+        ("datasets/ibug300w/box", "round", r"box is 'round'; expected 'auto', 'annotated', 'landmarks'"),
         ("train/datasets", ["nobody"], r"train.datasets: 'nobody' is not a data set; known: ibug300w"),
         ("augment/scale", 0.4, r"convert.margin: .* too small .* set it to at least"),
         ("train/lr", float("nan"), r"train.lr is nan"),
         ("convert/color", "grey", None),
+        ("datasets/ibug300w/sample_faces", 9, r"'datasets.ibug300w.sample_faces'; write source: \{sample: "),
+        ("datasets/ibug300w/source", {"sample": 0}, r"source is \{'sample': 0\}; expected official, sample"),
+        ("datasets/ibug300w/source", 3, r"datasets.ibug300w.source is 3; expected official, sample"),
+        ("datasets/a.b", {"source": "x"}, r"datasets: 'a.b' is no name; expected letters"),
+        ("datasets", {}, r"datasets: there is none; add one with `flmd dataset add"),
     ],
 )
 def test_mistakes(key: str, value: object, message: str | None) -> None:
@@ -100,3 +105,24 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text().replace("lr: 1.0e-3", "lr: 1e-3")
     (tmp_path / "params.yaml").write_text(text)
     assert params.load(tmp_path / "params.yaml").train.lr == 1e-3
+
+
+def test_a_data_set_needs_its_source_alone() -> None:
+    loaded = params.parse(changed("datasets/wflw", {"source": "/data/wflw"}))
+    assert loaded.train.datasets == ["ibug300w", "youtube_faces", "wflw"]
+    wflw = loaded.dataset("wflw")
+    assert (wflw.format, wflw.scheme, wflw.box, wflw.split) == ("auto", "auto", "auto", "subject")
+    assert (wflw.address, wflw.is_sample, wflw.sample_faces) == ("/data/wflw", False, None)
+    with pytest.raises(ParamsError, match=r"no data set 'wflww'; .* did you mean 'wflw'\?"):
+        loaded.dataset("wflww")
+
+
+def test_data_sets_that_training_leaves_out_are_known() -> None:
+    assert params.parse(changed("train/datasets", "all")).not_trained_on() == []
+    assert params.parse(changed("train/datasets", ["ibug300w"])).not_trained_on() == ["youtube_faces"]
+
+
+@pytest.mark.parametrize(("source", "faces"), [("sample", None), ({"sample": 40}, 40)])
+def test_the_sample_as_a_source(source: object, faces: int | None) -> None:
+    dataset = params.parse(changed("datasets/ibug300w/source", source)).dataset("ibug300w")
+    assert (dataset.is_sample, dataset.sample_faces) == (True, faces)

@@ -21,8 +21,8 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
-    "datasets.ibug300w.sample_faces": 40,
-    "datasets.youtube_faces.sample_faces": 30,
+    "datasets.ibug300w.source": {"sample": 40},
+    "datasets.youtube_faces.source": {"sample": 30},
     "convert.crop_size": 64,
     "augment.input_size": 32,
     "augment.variants": 2,

@@ -6,6 +6,7 @@ splits are drawn; the pictures are decoded once each, in parallel, and the store
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass
@@ -143,6 +144,7 @@ class _Conversion:
             closing(ColumnBuffer(scratch.folder / "faces", points, extra, ("image_sha256",))) as done,
         ):
             self._read(annotated, report)
+            report.published = Counter(filter(None, annotated.texts("split")))
             splits = self._splits(annotated)
             self._crop(annotated, splits, done, report)
             self._report(report, done)

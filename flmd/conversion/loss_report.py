@@ -27,6 +27,7 @@ class LossReport:
     ----------
     read : annotations found. kept : faces in the store. skipped : reason -> how many.
     made_from : digests and params (``flmd.core.provenance``), written as the last key.
+    published : split -> faces, as the annotations have it; not written.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class LossReport:
         self._found: dict[str, Any] = {}
         self._strict = strict
         self.made_from: Mapping[str, Any] = {}
+        self.published: Mapping[str, int] = {}
 
     def skip(self, item: Skipped) -> None:
         """Count a face that cannot be used; InputError when the conversion is strict."""

@@ -14,7 +14,7 @@ from flmd.core.atomic import Scratch, default_folder
 from flmd.errors import InputError, ParamsError
 from flmd.formats import Certainty, Detection, Format
 from flmd.formats.choosing import accepts, blamed, detection_of, refusal
-from flmd.schemes import Scheme, get_scheme
+from flmd.schemes import SCHEMES, Scheme, get_scheme
 from flmd.schemes.mapping import SchemeMapping, mapping
 from flmd.schemes.name_choice import AUTO, PointNames
 from flmd.store.face_store import FaceStore
@@ -30,6 +30,7 @@ def open_faces(
     *,
     from_: str | None = None,
     scheme: str | None = None,
+    read_as: str | None = None,
     base: float | None = None,
     names: PointNames = AUTO,
     subject_from: str | None = None,
@@ -48,6 +49,7 @@ def open_faces(
     from_ : the format's name; found out by default.
     scheme : of the faces wanted. Where the source does not say its scheme and has as many points, this
         says what they are; else they are mapped.
+    read_as : the scheme that the source's points follow, where its files do not tell, or only count them.
     base : what the source counts pixels from, when not what its format says: 0, 0.5 or 1.
     names : what to do with the names that the source gives its points (``flmd.schemes.name_choice``).
     subject_from : see :class:`~flmd.conversion.face_source.FaceChanges`.
@@ -67,7 +69,7 @@ def open_faces(
         if pictures is not None:
             held = stack.enter_context(open_tree(pictures, limits=limits, scratch=scratch))
         if path is not None:
-            asked = {"--from": from_, "--base": base, "--names": None if names == AUTO else names.word}
+            asked = {"--from": from_, "scheme": read_as, "--base": base, "--names": _word(names)}
             _only_for_annotations({**asked, "--option": " ".join(options or ()) or None})
             store = stack.enter_context(FaceStore(path))
             change = _mapping(store.scheme, scheme, partial)
@@ -78,12 +80,11 @@ def open_faces(
         passed_over = "" if only is not None else _passed_over(tree)
         detection = _telling(detection, passed_over)
         fmt = fmt.with_options(options or {}).with_names(names)
-        read_as = _scheme_of(fmt, tree, detection, scheme)
-        change = _mapping(read_as, scheme, partial)
-        shift = 0.0 if base is None else fmt.base - base
+        own = _scheme_of(fmt, tree, detection, scheme, read_as)
+        change = _mapping(own, scheme, partial)
         held = held or _pictures(fmt, tree, stack)
-        changes = FaceChanges(change, shift, pattern)
-        yield AnnotatedFaces(str(source), tree, held, fmt, detection, read_as, changes, passed_over)
+        changes = FaceChanges(change, 0.0 if base is None else fmt.base - base, pattern)
+        yield AnnotatedFaces(str(source), tree, held, fmt, detection, own, changes, passed_over)
 
 
 def _pictures(fmt: Format, tree: FileTree, stack: ExitStack) -> FileTree:
@@ -204,20 +205,40 @@ def _telling(detection: Detection, passed_over: str) -> Detection:
     )
 
 
-def _scheme_of(fmt: Format, tree: FileTree, detection: Detection, wanted: str | None) -> Scheme:
-    """The scheme that points are read as: the wanted one where the source has its points, or as many."""
+def _scheme_of(
+    fmt: Format, tree: FileTree, detection: Detection, wanted: str | None, read_as: str | None
+) -> Scheme:
+    """The scheme that points are read as: the one that is said, or the wanted one where the source has its
+    points, or as many."""
     with blamed(fmt, "it tells the scheme"):
         found = get_scheme(fmt.scheme or fmt.scheme_in(tree, detection.files))
+    if read_as is not None:
+        return _said(fmt, tree, found, get_scheme(read_as))
     if wanted is None or fmt.scheme is not None:
         return found
     scheme = get_scheme(wanted)
     return scheme if scheme.count == found.count or fmt.names.maps_to(scheme) else found
 
 
+def _said(fmt: Format, tree: FileTree, found: Scheme, said: Scheme) -> Scheme:
+    """The scheme that the user says; ParamsError where the files tell of another."""
+    if fmt.scheme is not None and said.name != fmt.scheme:
+        raise ParamsError(f"scheme {said.name}, but {fmt.name} holds {fmt.scheme}", where=tree.origin)
+    if said.count != found.count and not fmt.names.maps_to(said):
+        what = f"scheme {said.name} has {said.count} points, the first face has {found.count}"
+        same = [name for name, scheme in SCHEMES.items() if scheme.count == found.count]
+        raise ParamsError(what, where=tree.origin, expected=" or ".join(same) or None)
+    return said
+
+
 def _mapping(source: Scheme, scheme: str | None, partial: bool) -> SchemeMapping | None:
     if scheme is None or scheme == source.name:
         return None
     return mapping(source, get_scheme(scheme), partial=partial)
+
+
+def _word(names: PointNames) -> str | None:
+    return None if names == AUTO else names.word
 
 
 def _pattern(text: str | None) -> re.Pattern[str] | None:

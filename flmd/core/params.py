@@ -10,45 +10,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from flmd.core import geometry
+from flmd.core.dataset_params import EXPECTED_NAME, NAME, DatasetParams, Section
 from flmd.errors import ParamsError, did_you_mean
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Option = str | int | float | bool | None | list[float]
+ALL = "all"
+GONE = {"sample_faces": "write source: {sample: NUMBER OF FACES}"}  # keys of earlier versions
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
-
-
-class DatasetParams(_Section):
-    """One data set: where it comes from and how it is split."""
-
-    source: str = Field(min_length=1, description="official, sample, a folder, an archive or a URL")
-    format: str = Field(min_length=1, description="annotation format, as `flmd-data formats` lists it")
-    accept_license: bool = False
-    sample_faces: int = Field(default=0, ge=0, description="faces drawn when source is `sample`")
-    names: Literal["auto", "keep", "0", "1"] | dict[str, str | int | None] | list[str | int] = Field(
-        default="auto", description="what names of points mean, as --names of `flmd-data convert`"
-    )
-    box: Literal["annotated", "landmarks", "image"]
-    split: Literal["published", "standard", "subject"]
-    val_share: float = Field(default=0.1, ge=0, lt=1, description="of the training faces, by subject")
-    test_share: float = Field(default=0.2, ge=0, lt=1, description="of all faces; used by split: subject")
-
-
-class DownloadParams(_Section):
+class DownloadParams(Section):
     """Limits on archives: what lies above is refused as a decompression bomb."""
 
     max_total_gib: float = Field(default=20, gt=0)
     max_ratio: float = Field(default=200, gt=1)
 
 
-class ConvertParams(_Section):
+class ConvertParams(Section):
     """The face store."""
 
     scheme: str = "ibug68"
@@ -58,7 +41,7 @@ class ConvertParams(_Section):
     max_megapixels: float = Field(default=200, gt=0, description="larger pictures are skipped, undecoded")
 
 
-class AugmentParams(_Section):
+class AugmentParams(Section):
     """Crops at network size. Limits are symmetric unless said otherwise; 0 turns a change off."""
 
     input_size: int = Field(gt=0, le=2048, description="side of the network's input, pixels")
@@ -114,10 +97,12 @@ class AugmentParams(_Section):
         )
 
 
-class TrainParams(_Section):
+class TrainParams(Section):
     """The network and how it learns."""
 
-    datasets: list[str] = Field(min_length=1)
+    datasets: list[str] = Field(
+        default_factory=list, min_length=1, description="names, or all, which is what is taken by default"
+    )
     augmentation: Literal["stored", "live"] = Field(
         default="stored", description="versions made beforehand, or a new one of every face in every epoch"
     )
@@ -150,7 +135,7 @@ class TrainParams(_Section):
     )
 
 
-class EvaluateParams(_Section):
+class EvaluateParams(Section):
     """What is measured."""
 
     normaliser: Literal["inter_ocular", "inter_pupil", "box", "diagonal"] = "inter_ocular"
@@ -158,7 +143,7 @@ class EvaluateParams(_Section):
     gallery: int = Field(default=16, ge=1, le=100, description="faces in each gallery")
 
 
-class Params(_Section):
+class Params(Section):
     """All of params.yaml."""
 
     seed: int = Field(ge=0, lt=2**32)
@@ -169,19 +154,43 @@ class Params(_Section):
     train: TrainParams
     evaluate: EvaluateParams = Field(default_factory=EvaluateParams)
 
+    def dataset(self, name: str) -> DatasetParams:
+        """A data set by its name; ParamsError naming those there are, and the nearest."""
+        if name not in self.datasets:
+            what = f"no data set {name!r}" if name else "no data set is named"
+            known = f"one of {', '.join(self.datasets)}"
+            raise ParamsError(what, where="datasets", expected=known, hint=did_you_mean(name, self.datasets))
+        return self.datasets[name]
+
+    def not_trained_on(self) -> list[str]:
+        """The data sets that train.datasets leaves out."""
+        return [name for name in self.datasets if name not in self.train.datasets]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_datasets(cls, tree: Any) -> Any:
+        """``train.datasets: all`` becomes the names of all; without data sets, say how to have one."""
+        datasets, train = tree.get("datasets"), tree.get("train")
+        if "datasets" in tree and not datasets:
+            raise ValueError("datasets: there is none; add one with `flmd dataset add NAME SOURCE`")
+        named = isinstance(datasets, Mapping) and isinstance(train, Mapping)
+        if named and train.get("datasets", ALL) == ALL:
+            return {**tree, "train": {**train, "datasets": list(datasets)}}
+        return tree
+
     @model_validator(mode="after")
     def _consistent(self) -> Params:
-        unknown = [name for name in self.train.datasets if name not in self.datasets]
-        if unknown:
-            raise ValueError(
-                f"train.datasets: {unknown[0]!r} is not a data set; known: {', '.join(self.datasets)}"
-            )
-        for key in ("flip_of", "offset_of"):
-            for name in getattr(self.augment, key):
+        for name in self.datasets:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"datasets: {name!r} is no name; expected {EXPECTED_NAME}")
+        used = {"train.datasets": self.train.datasets}
+        used |= {f"augment.{key}": list(getattr(self.augment, key)) for key in ("flip_of", "offset_of")}
+        for key, names in used.items():
+            for name in names:
                 if name not in self.datasets:
-                    raise ValueError(
-                        f"augment.{key}: {name!r} is not a data set; known: {', '.join(self.datasets)}"
-                    )
+                    near = did_you_mean(name, self.datasets)
+                    known = f"known: {', '.join(self.datasets)}" + (f"; {near}" if near else "")
+                    raise ValueError(f"{key}: {name!r} is not a data set; {known}")
         if self.augment.color == "rgb" and self.convert.color == "grey":
             raise ValueError("augment.color: rgb needs colour crops; set convert.color: rgb")
         if self.train.pretrained == "none" and self.train.network_options.get("freeze"):
@@ -240,12 +249,14 @@ def _as_params_error(error: ValidationError, where: str) -> ParamsError:
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _fields_at(first["loc"][:-1])
-        hint = did_you_mean(str(first["loc"][-1]), known) or f"known keys: {', '.join(known)}"
+        last = str(first["loc"][-1])
+        hint = GONE.get(last) or did_you_mean(last, known) or f"known keys: {', '.join(known)}"
         return ParamsError(f"unknown key {key!r}{more}", where=where, hint=hint)
     if first["type"] == "missing":
         return ParamsError(f"key {key!r} is missing{more}", where=where)
     if first["type"] == "value_error":
-        return ParamsError(f"{first['ctx']['error']}{more}", where=where)
+        of = f"{key} " if key else ""
+        return ParamsError(f"{of}{first['ctx']['error']}{more}", where=where)
     text = first["msg"].replace("Input should be ", "")
     return ParamsError(f"{key} is {first['input']!r}{more}", where=where, expected=text)
 

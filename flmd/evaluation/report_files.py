@@ -8,6 +8,7 @@ evaluation.json     what the numbers mean: normaliser, threshold, scheme, box so
                     made from (``flmd.core.provenance``), and the digests of the other files
 faces.csv           a row per face
 plots/ced.csv       ``threshold``, then a column per data set and one of its mean shape
+plots/ced/NAME.csv  the same of one data set: ``threshold, share, mean_shape``
 plots/regions.csv   ``dataset, region, label, nme, mean_shape_nme``
 =================== =========================================================================
 
@@ -17,6 +18,7 @@ Numbers are written with six decimals at most (a millionth of the normaliser), s
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ from flmd.evaluation.measure import Evaluation, threshold_suffix
 
 DECIMALS = 6
 FILES = ("metrics.json", "faces.csv", "plots/ced.csv", "plots/regions.csv")
+CURVES = "plots/ced"
 UNITS = {
     "inter_ocular": "the distance of the outer eye corners (inter-ocular)",
     "inter_pupil": "the distance of the pupils (inter-pupil)",
@@ -57,12 +60,16 @@ def write(evaluation: Evaluation, folder: Path) -> None:
         (evaluation.curves, "plots/ced.csv"),
         (evaluation.regions, "plots/regions.csv"),
     ):
-        _rounded(frame).to_csv(folder / name, index=False, lineterminator="\n")
+        _write_csv(folder / name, frame)
+    shutil.rmtree(folder / CURVES, ignore_errors=True)
+    for name, curve in _curves(evaluation).items():
+        _write_csv(folder / CURVES / f"{name}.csv", curve)
 
 
 def name_files(evaluation: Evaluation, folder: Path, more: Sequence[str]) -> None:
     """Write evaluation.json again, with the SHA-256 of all that :func:`write` wrote and of ``more`` files."""
-    files = [folder / name for name in (*FILES, *more)]
+    curves = [f"{CURVES}/{name}.csv" for name in _curves(evaluation)]
+    files = [folder / name for name in (*FILES, *curves, *more)]
     settings = {**evaluation.settings, "files": provenance.digests_below(folder, files)}
     _write_json(folder / "evaluation.json", settings)
 
@@ -143,6 +150,24 @@ def _cells(metrics: Mapping[str, float], part: str, suffix: str) -> list[str]:
         cell(f"auc{suffix}", ".3f"),
         cell(f"fr{suffix}", ".1%"),
     ]
+
+
+def _curves(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
+    """The error distribution of each data set apart, so that dvc.yaml need not name them."""
+    names = {"share": "", "mean_shape": "_mean_shape"}
+    every = evaluation.curves
+    return {
+        name: pd.DataFrame(
+            {"threshold": every["threshold"]} | {key: every[f"{name}{end}"] for key, end in names.items()}
+        )
+        for name in evaluation.settings["datasets"]
+        if name in every
+    }
+
+
+def _write_csv(path: Path, frame: pd.DataFrame) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _rounded(frame).to_csv(path, index=False, lineterminator="\n")
 
 
 def _rounded(frame: pd.DataFrame) -> pd.DataFrame:

@@ -232,10 +232,10 @@ def _published(project: _Project, sha256: str) -> str:
 def _source(params: dict[str, Any]) -> str:
     """In words, the params of a download."""
     by_end = {key.rpartition(".")[2]: value for key, value in params.items()}
-    if by_end.get("source") == "sample":
-        return (
-            f"the built-in sample, {by_end.get('sample_faces')} faces, seed {by_end.get('seed')} (dvc.lock)"
-        )
+    faces = by_end.get("sample", by_end.get("sample_faces"))  # the second as earlier versions had it
+    if "sample" in by_end or by_end.get("source") == "sample":
+        many = f", {faces} faces" if faces else ""
+        return f"the built-in sample{many}, seed {by_end.get('seed')} (dvc.lock)"
     return f"{by_end['source']} (dvc.lock)" if "source" in by_end else ""
 
 

@@ -28,7 +28,6 @@ from flmd.experiments.machine import Machine
 
 DEVICE_STAGE = "train"  # from here on, results depend on the device where training is not deterministic
 SMALL: dict[str, Any] = {
-    "datasets.*.sample_faces": 40,
     "convert.crop_size": 64,
     "augment.input_size": 32,
     "augment.variants": 2,
@@ -36,6 +35,7 @@ SMALL: dict[str, Any] = {
     "train.epochs": 2,
     "evaluate.gallery": 4,
 }
+SMALL_SAMPLE = {"sample": 40}
 CONFIG = """[core]
     analytics = false
     check_update = false
@@ -256,6 +256,9 @@ def _change_params(path: Path, sources: Mapping[str, str], small: bool) -> None:
         if name not in datasets:
             raise ParamsError(f"no data set {name!r}", expected="one of " + ", ".join(datasets))
         datasets[name]["source"] = source
+    for dataset in datasets.values() if small else ():
+        if dataset.get("source") == "sample" or isinstance(dataset.get("source"), dict):
+            dataset["source"] = SMALL_SAMPLE
     for key, value in SMALL.items() if small else ():
         section, *middle, last = key.split(".")
         place = tree.get(section) or {}

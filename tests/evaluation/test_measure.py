@@ -250,7 +250,7 @@ def test_reports_are_the_same_bytes_twice(tmp_path: Path) -> None:
     for name in ("one", "two"):
         report_files.write(evaluated(), tmp_path / name)
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
-    assert len(files) == 5
+    assert len(files) == 7
     for path in files:
         assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
 
@@ -281,3 +281,17 @@ def test_unreadable_reports(tmp_path: Path, content: str | None, message: str) -
         (tmp_path / "metrics.json").write_text(content)
     with pytest.raises(InputError, match=message):
         report_files.read(tmp_path)
+
+
+def test_each_data_set_has_its_error_distribution_in_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "plots" / "ced").mkdir(parents=True)
+    (tmp_path / "plots" / "ced" / "of_a_run_before.csv").write_text("threshold,share\n")
+    report_files.write(evaluated(), tmp_path)
+    together = pd.read_csv(tmp_path / "plots" / "ced.csv")
+    found = {path.stem: pd.read_csv(path) for path in (tmp_path / "plots" / "ced").iterdir()}
+    assert sorted(found) == ["ibug300w", "youtube_faces"]
+    for name, curve in found.items():
+        assert list(curve) == ["threshold", "share", "mean_shape"]
+        assert curve["threshold"].equals(together["threshold"])
+        assert curve["share"].equals(together[name])
+        assert curve["mean_shape"].equals(together[f"{name}_mean_shape"])

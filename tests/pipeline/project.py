@@ -27,8 +27,8 @@ CODE = (
     "reports/.gitignore",
 )
 SMALL: dict[str, Any] = {
-    "datasets.ibug300w.sample_faces": 40,
-    "datasets.youtube_faces.sample_faces": 30,
+    "datasets.ibug300w.source": {"sample": 40},
+    "datasets.youtube_faces.source": {"sample": 30},
     "convert.crop_size": 64,
     "augment.input_size": 32,
     "augment.variants": 2,
@@ -54,7 +54,6 @@ class Project:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, target)
-        shutil.copytree(ROOT / "data" / "manifests", folder / "data" / "manifests")
         shutil.copytree(
             ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local")
         )

@@ -247,12 +247,14 @@ def test_another_source_is_an_archive_of_the_users_own(
     with pytest.raises(ParamsError, match="expected NAME=PATH"):
         _source("raw.tar")
     params = tmp_path / "params.yaml"
-    params.write_text("datasets:\n  a: {source: sample, sample_faces: 900}\ntrain: {epochs: 10} # ten\n")
+    params.write_text("datasets:\n  a: {source: {sample: 900}, split: subject}\ntrain: {epochs: 10} # ten\n")
     with pytest.raises(ParamsError, match="no data set 'b'; expected one of a"):
         verify._change_params(params, {"b": "x"}, small=False)
+    verify._change_params(params, {}, small=True)
+    assert "source: {sample: 40}" in params.read_text()
     verify._change_params(params, {"a": "/x.tar"}, small=True)
     text = params.read_text()
-    assert "source: /x.tar, sample_faces: 40" in text
+    assert "source: /x.tar, split: subject" in text
     assert "epochs: 2" in text
     assert "# ten" in text
 

@@ -482,7 +482,7 @@ def test_the_licence_has_to_be_accepted(server: Server, place: Place) -> None:
 
 
 def test_no_official_address(place: Place) -> None:
-    with pytest.raises(SourceError, match=r"m\.json: no official address is known"):
+    with pytest.raises(SourceError, match=r"datasets\.<name>: no official address is known"):
         place.fetch("official", accept_license=True)
 
 

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import flmd
 from flmd.errors import SourceError
 from flmd.sources.fetch.manifest import Known, Manifest, Official, load_manifest, record, save_manifest
 
 URL = "http://example.org/faces.tar.gz"
 SHA = "0123456789abcdef" * 4
-MANIFESTS = Path(flmd.__file__).parents[1] / "data" / "manifests"
 
 
 def write(path: Path, data: object) -> Path:
@@ -84,14 +82,3 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_bytes(b"\xff\xfe")
     with pytest.raises(SourceError, match="not UTF-8"):
         load_manifest(tmp_path / "m.json")
-
-
-@pytest.mark.parametrize("name", ["ibug300w", "youtube_faces"])
-def test_the_built_in_manifests(name: str, tmp_path: Path) -> None:
-    path = MANIFESTS / f"{name}.json"
-    manifest = load_manifest(path)
-    assert manifest.official is not None
-    assert manifest.official.url.startswith("http")
-    assert "research only" in manifest.official.license
-    save_manifest(tmp_path / "again.json", manifest)
-    assert (tmp_path / "again.json").read_bytes() == path.read_bytes()

@@ -57,3 +57,12 @@ def test_unknown_data_sets_get_the_plain_rules(tmp_path) -> None:  # type: ignor
     assert (face.subject, face.dataset) == ("anna", "mine")
     with pytest.raises(SourceError, match="no built-in sample"):
         rules.make_sample(tmp_path / "x", 3, 0)
+
+
+@pytest.mark.parametrize("name", ["ibug300w", "youtube_faces"])
+def test_the_built_in_data_sets_say_where_they_are_published_and_for_whom(name: str) -> None:
+    official = rules_for(name).official
+    assert official is not None
+    assert official.url.startswith("http")
+    assert "research only" in official.license
+    assert rules_for("own").official is None

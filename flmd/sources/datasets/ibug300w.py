@@ -6,6 +6,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from flmd.face import Face, Skipped
+from flmd.sources.datasets.official import Official
 from flmd.sources.datasets.rules import DatasetRules
 
 _MIRROR = re.compile(r"_mirror$")
@@ -22,6 +23,14 @@ _STANDARD = {
 
 class Ibug300W(DatasetRules):
     """Subjects are photographs: the mirrored twin, and every face of one photo, share a subject."""
+
+    sample_faces = 900
+    official = Official(
+        url="http://dlib.net/files/data/ibug_300W_large_face_landmark_dataset.tar.gz",
+        license="research only: the images of 300-W (afw, helen, ibug, lfpw) may not be used commercially",
+        about="iBUG 300-W in dlib's packaging: 68 points in imglab XML, about 1.8 GB; "
+        "see http://dlib.net/files/data/",
+    )
 
     def folder(self, face: Face) -> str:
         """``afw``, ``helen/trainset`` ... wherever in an archive the picture lies, or ""."""

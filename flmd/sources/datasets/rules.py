@@ -12,6 +12,7 @@ from typing import Any
 
 from flmd.errors import ParamsError, SourceError
 from flmd.face import Face, Skipped
+from flmd.sources.datasets.official import Official
 
 KNOWN = {
     "ibug300w": "flmd.sources.datasets.ibug300w:RULES",
@@ -24,8 +25,12 @@ class DatasetRules:
 
     Attributes
     ----------
-    name : as in params.
+    name : as in params. official : where its authors publish it, or None.
+    sample_faces : of the built-in sample, where params do not say how many.
     """
+
+    official: Official | None = None
+    sample_faces = 0
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -6,6 +6,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from flmd.face import Face
+from flmd.sources.datasets.official import Official
 from flmd.sources.datasets.rules import DatasetRules
 
 _FRAME = re.compile(r"_\d+$")
@@ -13,6 +14,15 @@ _FRAME = re.compile(r"_\d+$")
 
 class YouTubeFaces(DatasetRules):
     """Subjects are people: ``Luis_Fonsi`` for every ``Luis_Fonsi_<frame>.jpg``."""
+
+    sample_faces = 600
+    official = Official(
+        url="https://s3.amazonaws.com/video.udacity-data.com/topher/2018/May/5aea1b91_train-test-data/"
+        "train-test-data.zip",
+        license="research only: frames of the YouTube Faces DB, whose authors provide it for research; "
+        "the archive carries no licence of its own",
+        about="YouTube Faces keypoints: 68 points in CSV for cropped video frames, training and test folders",
+    )
 
     def subject(self, face: Face) -> str:
         """The person, whichever folder and frame the picture is."""

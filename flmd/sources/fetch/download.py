@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from flmd.errors import SECRET_KEYS, InputError, SourceError
+from flmd.sources.datasets.official import Official
 from flmd.sources.fetch import http, object_store
 from flmd.sources.fetch.manifest import Known, load_manifest, record
 from flmd.sources.fetch.partial import PartFile, copy_whole
@@ -41,6 +42,7 @@ def fetch(
     *,
     manifest: Path,
     accept_license: bool,
+    official: Official | None = None,
     limits: Limits = DEFAULT_LIMITS,
     retries: int = 5,
     backoff: float = 1.0,
@@ -50,9 +52,10 @@ def fetch(
 ) -> Fetched:
     """Put one archive of raw data at ``target``.
 
-    ``source`` is ``official`` (the address in ``manifest``), a folder, the path of an archive, or a URL
-    (http, https, file, s3 or another that fsspec knows). A folder is packed into a tar, everything else
-    copied byte for byte after a look inside. ``target`` is replaced only by a whole, checked file.
+    ``source`` is ``official`` (the address that ``manifest`` or ``official`` has), a folder, the path of an
+    archive, or a URL (http, https, file, s3 or another that fsspec knows). A folder is packed into a tar,
+    everything else copied byte for byte after a look inside. ``target`` is replaced only by a whole,
+    checked file.
 
     A file from a URL is compared with the SHA-256 that ``manifest`` knows for the address; the first
     download's is recorded there. A folder or archive of the user's own needs no such record: nobody
@@ -61,6 +64,7 @@ def fetch(
     Parameters
     ----------
     accept_license : whether the user accepts the official data's licence.
+    official : where the data set is published, unless the manifest says so itself.
     limits : how far archives may expand; ``max_total_bytes`` bounds the download too.
     retries : attempts after the first, over the whole download.
     backoff : seconds before the second attempt, doubled each time, at most 60.
@@ -72,7 +76,7 @@ def fetch(
     Raises SourceError when the data cannot be had or is not what it should be, InputError when an
     archive or folder of the user's own is damaged or unsafe.
     """
-    published = _published(source, manifest, accept_license, params_key)
+    published = _published(source, manifest, official, accept_license, params_key)
     url = published or source
     scheme = SCHEME.match(url)
     if scheme and scheme[1].lower() == "file":
@@ -97,15 +101,17 @@ def public_address(url: str) -> str:
     return pieces._replace(netloc=pieces.netloc.rpartition("@")[2], query=query, fragment="").geturl()
 
 
-def _published(source: str, manifest: Path, accept_license: bool, params_key: str) -> str | None:
+def _published(
+    source: str, manifest: Path, official: Official | None, accept_license: bool, params_key: str
+) -> str | None:
     """The official address, when that is what ``source`` names; raises unless its licence is accepted."""
     if source != "official" and not SCHEME.match(source):
         return None
-    official = load_manifest(manifest).official
+    official = load_manifest(manifest).official or official
     if source == "official" and official is None:
         raise SourceError(
             "no official address is known for this data set",
-            where=str(manifest),
+            where=params_key,
             hint="name a folder, an archive or a URL as the source",
         )
     if official is None or source not in ("official", official.url):

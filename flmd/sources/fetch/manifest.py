@@ -6,7 +6,8 @@ A manifest is JSON::
      "known": {url: {"sha256": ..., "bytes": ...}}}
 
 Neither of the built-in data sets is published with a checksum, so the digest of the first download is
-written under ``known`` and enforced from then on: commit the change.
+written under ``known`` and enforced from then on: commit the change. ``official`` is for data sets that
+``flmd.sources.datasets`` does not know; both keys may be absent, and so may the file.
 """
 
 from __future__ import annotations
@@ -19,17 +20,9 @@ from pathlib import Path
 
 from flmd.core.atomic import whole_or_nothing
 from flmd.errors import SourceError, os_error_message
+from flmd.sources.datasets.official import Official as Official
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class Official:
-    """Where the authors publish a data set. ``license`` and ``about`` are sentences for people."""
-
-    url: str
-    license: str
-    about: str
 
 
 @dataclass(frozen=True)
