@@ -24,6 +24,14 @@ class PicturesBeside(StrEnum):
     LINK = "link"
 
 
+class Exif(StrEnum):
+    """The frame of coordinates where a picture has an EXIF orientation; auto: its format's."""
+
+    AUTO = "auto"
+    STORED = "stored"
+    SHOWN = "shown"
+
+
 class SplitUnit(StrEnum):
     """What stays whole when a split is drawn; random: single faces."""
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from flmd import formats
-from flmd.cli.choices import Images
+from flmd.cli.choices import Exif, Images
 from flmd.cli.common import check_free, check_there, tell_passed_over
-from flmd.cli.reading import Base, FormatOptions, Names, reading
+from flmd.cli.reading import Base, ExifFrame, FormatOptions, Names, reading
 from flmd.conversion.converter import convert
 from flmd.conversion.face_source import FaceSource, StoredFaces
 from flmd.conversion.opening import open_faces
@@ -109,6 +109,7 @@ def convert_command(
     partial: Partial = False,
     base: Base = None,
     names: Names = None,
+    exif: ExifFrame = Exif.AUTO,
     box: Box = None,
     subject_from: SubjectFrom = None,
     split: Split = SplitPolicy.KEEP,
@@ -141,17 +142,15 @@ def convert_command(
     check_there(source)
     if scratch is not None:
         scratch.mkdir(parents=True, exist_ok=True)
-    meant = reading(names, option, base)
+    meant = reading(names, option, base, exif)
     with open_faces(
         source,
         from_=from_,
         scheme=scheme,
-        base=meant.base,
-        names=meant.names,
+        **meant.how(),
         subject_from=subject_from,
         partial=partial,
         pictures=pictures,
-        options=meant.options,
         scratch=scratch,
     ) as faces:
         tell_passed_over(faces)
@@ -233,6 +232,7 @@ def _to_format(faces: FaceSource, wanted: _Wanted) -> None:
             report=wanted.report,
             scratch=wanted.scratch,
             cropped=isinstance(faces, CroppedFaces),
+            frame=faces.frame,
         )
     _tell(wanted.target, report)
 
@@ -265,6 +265,10 @@ def _tell(target: str, report: write_annotations.ExportReport) -> None:
         terminal.say(f"lost: {what}, of {count} faces", err=True)
     for reason, count in sorted(report.skipped.items()):
         terminal.say(f"skipped: {reason}, {count} faces; first: {report.first[reason][0]}", err=True)
+    if report.turned:
+        frame = formats.get(report.format).frame
+        what = f"{report.turned} faces of pictures with an EXIF orientation, written as {frame}"
+        terminal.say(f"turned: {what}", err=True)
     if report.missing:
         terminal.say(f"missing: {report.missing} pictures", err=True)
 

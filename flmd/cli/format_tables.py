@@ -18,6 +18,7 @@ COLUMNS = (
     "writes",
     "scheme",
     "base",
+    "frame",
     "box",
     "visibility",
     "names",
@@ -31,6 +32,8 @@ _INTRO = """# Annotation formats
 - **base** is the coordinate that a file writes for the centre of the top-left pixel. Reading subtracts it
   and writing adds it, because faces have (0, 0) there. 0.5 means that the file measures from the picture's
   corner. `--base` says that a file has another base than its format.
+- **frame** is what coordinates are of where a picture has an EXIF orientation: the picture as it is `stored`
+  or as it is `shown`. See [below](#pictures-with-an-exif-orientation).
 - **box** and **visibility** say whether the format has room for them. Every conversion counts and tells
   what the format has no room for. `--strict` refuses to lose anything.
 - **names** says whether files name the points. Names of a known scheme, however spelt, tell the order of the
@@ -44,6 +47,28 @@ A file for each picture has the picture's name, and its picture lies **beside** 
 `images`, `image` or `frames` beside that one: `001/annot/000006.pts` is of `001/imgs/000006.jpg`. Each
 picture is a subject of its own; `--subject-from '^[^/]+'` keeps the frames in each first folder in one split.
 
+"""
+_ORIENTATION = """
+## Pictures with an EXIF orientation
+
+Cameras store a picture as the sensor lay, and say in its EXIF how to turn or mirror it. Viewers, browsers
+and most annotation tools show it turned, so their labels are of the picture as it is **shown**. The data
+sets of the field (iBUG and its like, dlib's lists, plain tables) were labelled on pixels as decoders hand
+them out, the picture as it is **stored**. Every format says which it is. `--exif stored` and `--exif shown`
+of `convert`, `preview` and `validate`, and `datasets.*.exif` in params.yaml, say that a source is
+otherwise: for example a COCO file made from iBUG's points.
+
+- A **crop** is cut from the picture that was labelled, so a face is upright in it where its annotator saw
+  it upright. The row of the store says what was done ([stores.md](stores.md)).
+- **Written** annotations are in the frame of their format, whatever the frame of their source; pictures are
+  copied as they are. `flmd-data convert` says how many faces were turned. The headers of the pictures tell
+  the orientation: where they are not there, coordinates stay as they are.
+- **Names** of points never change. A name was given to a spot in the picture that the annotator saw, and
+  the spot stays the same eye in either frame. Only orientations 2, 4, 5 and 7 mirror a picture. In the
+  other frame of such a picture, names and what is seen there disagree about left and right; writing counts
+  it as lost.
+- The **loss report** counts the pictures with an orientation and names the frame. A box outside its picture
+  (`box_outside`) names the other frame where the box would lie inside.
 """
 _OPTIONS = (
     "## Options",
@@ -87,6 +112,7 @@ def _row(fmt: Format) -> tuple[str, ...]:
         target,
         fmt.scheme or "any",
         f"{fmt.base:g}",
+        fmt.frame,
         "yes" if fmt.boxes else "no",
         "yes" if fmt.visibility else "no",
         "yes" if fmt.named else "no",
@@ -101,7 +127,7 @@ def markdown() -> str:
     for row in rows(plugins=False):
         cells = [cell.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*") for cell in row]
         lines.append("| " + " | ".join(cells) + " |")
-    return _INTRO + "\n".join([*lines, *_options()]) + "\n"
+    return _INTRO + "\n".join([*lines, *_options()]) + "\n" + _ORIENTATION
 
 
 def _options() -> list[str]:
@@ -117,6 +143,6 @@ def _options() -> list[str]:
 
 def table() -> TextTable:
     """The table for a terminal, a row for each format."""
-    chosen = [0, 4, 5, 6, 7, 8, 9, 1]
+    chosen = [0, 4, 5, 6, 7, 8, 9, 10, 1]
     header, *body = [[row[i].replace("`", "") for i in chosen] for row in [COLUMNS, *rows()]]
     return TextTable(header, body, left=range(len(chosen)))

@@ -86,8 +86,8 @@ def predict_command(
     OUT takes annotations.json (or what --to needs), drawn/NAME_faces.jpg, and of each video NAME an
     MP4 with the points drawn, NAME_faces.mp4, and a row per frame and face, NAME_faces.csv.
 
-    Coordinates are those of the stored pixels, whatever EXIF says. Exit code 0: all was read. 2: a picture or
-    video could not be read; the others were. 1: no face in any of them.
+    Coordinates of pictures that EXIF turns are in the frame of the format (docs/formats.md). Exit code 0: all
+    was read. 2: a picture or video could not be read; the others were. 1: no face in any of them.
 
     Example: flmd predict photos/ --model data/model/best.pt -o out
     """

@@ -13,11 +13,13 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from flmd.cli.reading import Names, reading
+from flmd.cli.choices import Exif
+from flmd.cli.reading import ExifFrame, Names, reading
 from flmd.conversion.context_crops import Cropped, crop_image
 from flmd.conversion.face_source import StoredFaces
 from flmd.conversion.settings import BoxPolicy, CropSettings
 from flmd.core import geometry, terminal
+from flmd.core.orientation import STORED
 from flmd.curation.alignment import mean_shape, procrustes_distance, to_complex
 from flmd.errors import InputError, StoreError
 from flmd.evaluation import galleries
@@ -45,6 +47,7 @@ def preview_command(
     ] = False,
     from_: Annotated[str | None, typer.Option("--from", help="Format of PATH; found out by default.")] = None,
     names: Names = None,
+    exif: ExifFrame = Exif.AUTO,
 ) -> None:
     """Draw a contact sheet of faces: boxes, points, the lines that join them; hidden points are hollow.
 
@@ -52,7 +55,7 @@ def preview_command(
     """
     from flmd.conversion.opening import open_faces
 
-    with open_faces(path, from_=from_, names=reading(names).names) as source:
+    with open_faces(path, from_=from_, names=reading(names).names, exif=exif.value) as source:
         if isinstance(source, StoredFaces):
             drawn = draw_sheet(source.store, output, count=count, seed=seed, numbers=numbers, worst=worst)
         elif source.pictures is None:
@@ -67,6 +70,7 @@ def preview_command(
                 seed=seed,
                 numbers=numbers,
                 worst=worst,
+                frame=source.frame,
             )
             for reason, number in sorted(missed.items()):
                 terminal.say(f"not drawn: {reason} {number}", err=True)
@@ -112,6 +116,7 @@ def draw_annotations(
     seed: int,
     numbers: bool,
     worst: bool = False,
+    frame: str = STORED,
 ) -> tuple[int, Counter[str]]:
     """Draw ``count`` faces of annotations, each cropped from its picture.
 
@@ -119,6 +124,7 @@ def draw_annotations(
     ----------
     faces : streamed once, kept on disk. pictures : the tree in which ``Face.image`` is a name.
     seed, worst : which faces, as for :func:`draw_sheet`.
+    frame : of the faces' coordinates (``flmd.core.orientation``), and so of the pictures that are drawn on.
 
     Returns
     -------
@@ -137,7 +143,7 @@ def draw_annotations(
             buffer.append(block)
         order, far = _order(lambda name, rows: buffer.column(name)[rows], len(buffer), scheme, seed, worst)
         rows = order[: TRIED * count].tolist()
-        made = _first_cropped(buffer, rows, count, pictures, missed)
+        made = _first_cropped(buffer, rows, count, pictures, missed, frame)
     if not made:
         why = ", ".join(f"{reason} {number}" for reason, number in sorted(missed.items()))
         raise InputError("not one face can be drawn", where=pictures.origin, hint=why or "there are none")
@@ -158,12 +164,17 @@ def draw_annotations(
 
 
 def _first_cropped(
-    buffer: ColumnBuffer, rows: list[int], count: int, pictures: FileTree, missed: Counter[str]
+    buffer: ColumnBuffer,
+    rows: list[int],
+    count: int,
+    pictures: FileTree,
+    missed: Counter[str],
+    frame: str,
 ) -> dict[int, Cropped]:
     """Row -> the crop of its face, of the first ``count`` rows that have a picture; counts the others."""
     made: dict[int, Cropped] = {}
     for row in rows:
-        (item,) = _cropped(pictures, buffer.faces(row, row + 1)[0])
+        (item,) = _cropped(pictures, buffer.faces(row, row + 1)[0], frame)
         if isinstance(item, Skipped):
             missed[item.reason] += 1
         else:
@@ -186,10 +197,10 @@ def _blocks(faces: Iterable[Face | Skipped], missed: Counter[str]) -> Iterator[l
     yield block
 
 
-def _cropped(pictures: FileTree, face: Face) -> list[Cropped | Skipped]:
+def _cropped(pictures: FileTree, face: Face, frame: str) -> list[Cropped | Skipped]:
     """A crop around the annotated box; around the points where there is none."""
     box = BoxPolicy.LANDMARKS if face.box is None else BoxPolicy.ANNOTATED
-    return crop_image(pictures, CropSettings(SIDE, MARGIN), box, [face])
+    return crop_image(pictures, CropSettings(SIDE, MARGIN), box, [face], frame)
 
 
 def _order(

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from flmd.cli.choices import Exif
 from flmd.cli.common import tell_passed_over
-from flmd.cli.reading import Names, reading
+from flmd.cli.reading import ExifFrame, Names, reading
 from flmd.core import terminal
 from flmd.errors import InputError, ParamsError
 
@@ -17,6 +18,7 @@ def validate_command(
     path: Annotated[str, typer.Argument(metavar="PATH", help="A store, or annotations in any format.")],
     from_: Annotated[str | None, typer.Option("--from", help="Format of PATH; found out by default.")] = None,
     names: Names = None,
+    exif: ExifFrame = Exif.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     allow: Annotated[
         list[str] | None, typer.Option(help="A kind of finding to count as a note; may be repeated.")
@@ -37,17 +39,18 @@ def validate_command(
     findings = Findings(allow or ())
     failure: InputError | None = None
     if is_store(path):
-        for option, value in (("--from", from_), ("--names", names)):
+        asked = {"--from": from_, "--names": names, "--exif": None if exif == Exif.AUTO else exif.value}
+        for option, value in asked.items():
             if value is not None:
                 raise ParamsError(f"{option} {value} is for annotation files", expected="nothing for a store")
         kind = "store"
         validate_store(Path(path), findings, pixels=pixels)
     else:
-        with open_faces(path, from_=from_, names=reading(names).names) as source:
+        with open_faces(path, from_=from_, names=reading(names).names, exif=exif.value) as source:
             kind = source.kind
             tell_passed_over(source)
             try:
-                validate_faces(source, source.scheme.count, source.pictures, findings)
+                validate_faces(source, source.scheme.count, source.pictures, findings, source.frame)
             except InputError as error:
                 failure = error
     if failure is None and not findings.faces:

@@ -201,9 +201,11 @@ class _Conversion:
         """Third pass: the faces that are kept."""
         pictures, crop = self.faces.pictures, self.crop
         if crop is None or pictures is None:
-            keep_annotations(annotated, splits, pictures, self.box, done)
+            keep_annotations(annotated, splits, pictures, self.box, done, self.faces.frame)
             return
-        with crop_pass.shared_work(pictures, crop, self.box, self.workers.executor, self.target) as work:
+        with crop_pass.shared_work(
+            pictures, crop, self.box, self.workers.executor, self.target, self.faces.frame
+        ) as work:
             crop_pass.crop_faces(work, annotated, splits, self.workers, done, report)
 
     def _report(self, report: LossReport, done: ColumnBuffer) -> None:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from flmd.conversion.context_crops import Cropped, crop_image
 from flmd.conversion.loss_report import LossReport
 from flmd.conversion.settings import CropSettings, Workers
+from flmd.core.orientation import STORED
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
 from flmd.parallel import shards
@@ -44,6 +45,7 @@ class CropWork:
     settings, box : how to crop, and what the box of a face is (``BoxPolicy``).
     shards : where workers leave their pixels; None: they hand them back.
     sample : bytes of some pictures, as the writer sees them.
+    frame : of the coordinates of faces that do not say theirs (``flmd.conversion.frames``).
     """
 
     pictures: FileTree
@@ -51,6 +53,7 @@ class CropWork:
     box: str
     shards: Shards | None
     sample: dict[str, int]
+    frame: str = STORED
 
     def check_here(self) -> None:
         """FlmdError where the pictures are not there: every one of them would be skipped as missing."""
@@ -63,14 +66,19 @@ class CropWork:
 
 @contextmanager
 def shared_work(
-    pictures: FileTree, settings: CropSettings, box: str, executor: Executor | None, target: Path
+    pictures: FileTree,
+    settings: CropSettings,
+    box: str,
+    executor: Executor | None,
+    target: Path,
+    frame: str = STORED,
 ) -> Iterator[CropWork]:
     """What tasks share; workers of an executor may leave their pixels beside ``target`` meanwhile."""
     if executor is None:
-        yield CropWork(pictures, settings, box, None, {})
+        yield CropWork(pictures, settings, box, None, {}, frame)
         return
     with shards.beside(target) as folder:
-        yield CropWork(pictures, settings, box, folder, sample_of(pictures))
+        yield CropWork(pictures, settings, box, folder, sample_of(pictures), frame)
 
 
 def sample_of(tree: FileTree) -> dict[str, int]:
@@ -116,7 +124,11 @@ def _crop_task(
     work: CropWork, pictures: list[list[Face]]
 ) -> tuple[list[Cropped | Skipped], Shard | NDArray[np.uint8]]:
     """The faces of some pictures, their pixels apart from them."""
-    found = [item for faces in pictures for item in crop_image(work.pictures, work.settings, work.box, faces)]
+    found = [
+        item
+        for faces in pictures
+        for item in crop_image(work.pictures, work.settings, work.box, faces, work.frame)
+    ]
     pixels = np.array([item.pixels for item in found if isinstance(item, Cropped)], np.uint8)
     bare = [replace(item, pixels=pixels[:0]) if isinstance(item, Cropped) else item for item in found]
     return bare, pixels if work.shards is None or not len(pixels) else work.shards.leave(pixels)

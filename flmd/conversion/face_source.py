@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from flmd import formats
 from flmd.core import provenance
+from flmd.core.orientation import FRAMES, STORED
 from flmd.errors import masked
 from flmd.face import Face, Skipped
 from flmd.formats import Detection, Format
@@ -91,6 +93,10 @@ class FaceSource(Protocol):
         """Whether faces can have boxes of their own."""
 
     @property
+    def frame(self) -> str:
+        """Of the coordinates of faces that do not say theirs (``flmd.conversion.frames``)."""
+
+    @property
     def pictures(self) -> FileTree | None:
         """The tree in which ``Face.image`` is a name; None where there are no pictures."""
 
@@ -143,6 +149,10 @@ class AnnotatedFaces:
     def boxes(self) -> bool:
         return self.format.boxes
 
+    @property
+    def frame(self) -> str:
+        return self.format.frame
+
     def __iter__(self) -> Iterator[Face | Skipped]:
         return self.changes.each(self._read())
 
@@ -185,6 +195,16 @@ class StoredFaces:
     @property
     def scheme(self) -> Scheme:
         return self.store.scheme if self.changes.mapping is None else self.changes.mapping.target
+
+    @property
+    def frame(self) -> str:
+        """Of rows that do not say it, because nobody looked at the picture: that of what was converted."""
+        params = self.store.made_from.get("params")
+        params = params if isinstance(params, dict) else {}
+        said, fmt = params.get("exif"), params.get("format")
+        if said in FRAMES:
+            return str(said)
+        return formats.get(fmt).frame if fmt in formats.names() else STORED
 
     @property
     def detection(self) -> Detection:

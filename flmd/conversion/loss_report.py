@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from flmd.conversion.splits import shared_subjects
+from flmd.core.orientation import FRAME, FRAMES
 from flmd.errors import InputError
 from flmd.face import Skipped
 from flmd.formats import Detection
@@ -26,6 +27,7 @@ class LossReport:
     Attributes
     ----------
     read : annotations found. kept : faces in the store. skipped : reason -> how many.
+    oriented : pictures with an EXIF orientation -> frame of their labels, "stored" or "shown".
     made_from : digests and params (``flmd.core.provenance``), written as the last key.
     published : split -> faces, as the annotations have it; not written.
     """
@@ -45,6 +47,7 @@ class LossReport:
             "split": split,
         }
         self._found: dict[str, Any] = {}
+        self.oriented: dict[str, str] = {}
         self._strict = strict
         self.made_from: Mapping[str, Any] = {}
         self.published: Mapping[str, int] = {}
@@ -76,9 +79,23 @@ class LossReport:
             "splits": dict(sorted(Counter(splits).items())),
             "subjects": len(set(subjects)),
             "subjects_shared": {k: {"count": len(v), "first": v[:NAMED]} for k, v in shared.items()},
+            **self._orientations(kept),
             **self._points(kept),
             "duplicate_pictures": self._duplicates(kept, splits),
         }
+
+    def _orientations(self, kept: ColumnBuffer) -> dict[str, Any]:
+        """Pictures with an EXIF orientation, and the frame their labels were read in; {} without any."""
+        for start in range(0, len(kept), BLOCK):
+            rows = slice(start, min(start + BLOCK, len(kept)))
+            for name, text in zip(kept.texts("image", rows), kept.texts("attributes", rows), strict=True):
+                if FRAME in text and (frame := json.loads(text).get(FRAME)) in FRAMES:
+                    self.oriented.setdefault(name, frame)
+        if not self.oriented:
+            return {}
+        frames = dict(sorted(Counter(self.oriented.values()).items()))
+        first = list(self.oriented)[:NAMED]
+        return {"exif_orientation": {"pictures": len(self.oriented), "read_as": frames, "first": first}}
 
     @staticmethod
     def _points(kept: ColumnBuffer) -> dict[str, Any]:
@@ -143,4 +160,7 @@ class LossReport:
 
     def __str__(self) -> str:
         text = f"{self.read} faces read, {self.kept} kept"
-        return f"{text}, skipped: {self.summary()}" if self.skipped else text
+        text = f"{text}, skipped: {self.summary()}" if self.skipped else text
+        counts = sorted(Counter(self.oriented.values()).items())
+        turned = ", ".join(f"{count} as {frame}" for frame, count in counts)
+        return f"{text}; pictures with an EXIF orientation, read: {turned}" if turned else text

@@ -13,6 +13,7 @@ from flmd.conversion.face_source import AnnotatedFaces, FaceChanges, StoredFaces
 from flmd.core.atomic import Scratch, default_folder
 from flmd.errors import InputError, ParamsError
 from flmd.formats import Certainty, Detection, Format
+from flmd.formats.base import AS_FORMAT
 from flmd.formats.choosing import accepts, blamed, detection_of, refusal
 from flmd.schemes import SCHEMES, Scheme, get_scheme
 from flmd.schemes.mapping import SchemeMapping, mapping
@@ -33,6 +34,7 @@ def open_faces(
     read_as: str | None = None,
     base: float | None = None,
     names: PointNames = AUTO,
+    exif: str = AS_FORMAT,
     subject_from: str | None = None,
     partial: bool = False,
     pictures: Path | str | None = None,
@@ -52,6 +54,8 @@ def open_faces(
     read_as : the scheme that the source's points follow, where its files do not tell, or only count them.
     base : what the source counts pixels from, when not what its format says: 0, 0.5 or 1.
     names : what to do with the names that the source gives its points (``flmd.schemes.name_choice``).
+    exif : frame of the source's coordinates where a picture has an EXIF orientation: "stored", "shown", or
+        "auto", what its format says (``flmd.core.orientation``).
     subject_from : see :class:`~flmd.conversion.face_source.FaceChanges`.
     partial : points without a counterpart in ``scheme`` are not labelled, instead of an error.
     pictures : folder, archive or address of the pictures, when they do not lie with the annotations.
@@ -65,21 +69,18 @@ def open_faces(
     pattern = _pattern(subject_from)
     with ExitStack() as stack:
         path = stack.enter_context(_store(source, scratch, limits))
-        held: FileTree | None = None
-        if pictures is not None:
-            held = stack.enter_context(open_tree(pictures, limits=limits, scratch=scratch))
+        there = None if pictures is None else open_tree(pictures, limits=limits, scratch=scratch)
+        held = None if there is None else stack.enter_context(there)
         if path is not None:
-            asked = {"--from": from_, "scheme": read_as, "--base": base, "--names": _word(names)}
-            _only_for_annotations({**asked, "--option": " ".join(options or ()) or None})
+            _only_for_annotations(from_, read_as, base, names, exif, options)
             store = stack.enter_context(FaceStore(path))
             change = _mapping(store.scheme, scheme, partial)
             yield StoredFaces(str(source), store, FaceChanges(change, 0.0, pattern), held)
             return
         tree, only = stack.enter_context(_annotations(source, scratch, limits))
         fmt, detection = choose(tree, from_, only, str(source))
-        passed_over = "" if only is not None else _passed_over(tree)
-        detection = _telling(detection, passed_over)
-        fmt = fmt.with_options(options or {}).with_names(names)
+        detection = _telling(detection, passed_over := "" if only is not None else _passed_over(tree))
+        fmt = fmt.with_options(options or {}).with_names(names).with_frame(exif)
         own = _scheme_of(fmt, tree, detection, scheme, read_as)
         change = _mapping(own, scheme, partial)
         held = held or _pictures(fmt, tree, stack)
@@ -250,7 +251,23 @@ def _pattern(text: str | None) -> re.Pattern[str] | None:
         raise ParamsError(f"--subject-from {text!r} is no expression: {error}") from None
 
 
-def _only_for_annotations(asked: Mapping[str, object]) -> None:
+def _only_for_annotations(
+    from_: str | None,
+    read_as: str | None,
+    base: float | None,
+    names: PointNames,
+    exif: str,
+    options: Mapping[str, str] | None,
+) -> None:
+    """ParamsError for what a store cannot be asked."""
+    asked = {
+        "--from": from_,
+        "scheme": read_as,
+        "--base": base,
+        "--names": _word(names),
+        "--exif": None if exif == AS_FORMAT else exif,
+        "--option": " ".join(options or ()) or None,
+    }
     for option, value in asked.items():
         if value is not None:
             raise ParamsError(f"{option} {value} is for annotation files", expected="nothing for a store")

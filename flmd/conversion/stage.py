@@ -76,6 +76,7 @@ def dataset_faces(
                     scheme=scheme,
                     read_as=None if dataset.scheme == AUTO else dataset.scheme,
                     names=PointNames.of(dataset.names, f"params.yaml: {where}.names"),
+                    exif=dataset.exif,
                     **options,
                 )
             )
@@ -93,7 +94,7 @@ def box_of(dataset: DatasetParams, faces: FaceSource) -> str:
 
 
 def _said(dataset: DatasetParams, faces: FaceSource, box: str) -> dict[str, Any]:
-    """What the store's record says of the data set: what is usual is left out of the scheme and the names."""
+    """What the store's record says of the data set, without scheme, names and frame where they are usual."""
     keys = {"format", "box", "split", "val_share", "test_share"}
-    keys |= {key for key in ("names", "scheme") if getattr(dataset, key) != AUTO}
+    keys |= {key for key in ("names", "exif", "scheme") if getattr(dataset, key) != AUTO}
     return {**dataset.model_dump(include=keys), "format": faces.kind, "box": box}

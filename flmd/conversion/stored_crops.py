@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flmd.conversion.face_source import StoredFaces
+from flmd.conversion.frames import bare
 from flmd.core import geometry
+from flmd.core.orientation import STORED
 from flmd.face import Face, Skipped
 from flmd.formats.common.inner_pictures import InnerPictures, png
 from flmd.store.face_store import FaceStore
@@ -27,6 +29,8 @@ class CroppedFaces(StoredFaces):
     def of(cls, faces: StoredFaces) -> CroppedFaces:
         """Those of a store that has crops."""
         return cls(faces.origin, faces.store, faces.changes, _Crops(faces.store))
+
+    frame = STORED
 
     def __iter__(self) -> Iterator[Face | Skipped]:
         affines = self.store.numbers("affine")
@@ -70,4 +74,5 @@ def _in_crop(face: Face, name: str, affine: geometry.Array, size: int) -> Face:
         corner = geometry.apply(affine, np.array([x - 0.5, y - 0.5])) + 0.5  # pixels' edges, not centres
         box = np.array([*corner, width * affine[0, 0], height * affine[1, 1]]).astype(np.float32)
     points = geometry.apply(affine, face.landmarks).astype(np.float32)
+    face = bare(face)  # the crop is upright, and its picture has no orientation
     return replace(face, image=name, landmarks=points, box=box, image_size=(size, size))

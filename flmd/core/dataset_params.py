@@ -50,6 +50,9 @@ class DatasetParams(Section):
     names: Literal["auto", "keep", "0", "1"] | dict[str, str | int | None] | list[str | int] = Field(
         default=AUTO, description="what names of points mean, as --names of `flmd-data convert`"
     )
+    exif: Literal["auto", "stored", "shown"] = Field(
+        default=AUTO, description="frame of coordinates where a picture has an EXIF orientation, as --exif"
+    )
     box: Literal["auto", "annotated", "landmarks", "image"] = Field(
         default=AUTO, description="auto: annotated where the format has boxes, else landmarks"
     )

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.conversion.context_crops import picture_size
 from flmd.core import geometry, images
+from flmd.core.orientation import STORED
 from flmd.curation.face_checks import FaceChecks, Where
 from flmd.curation.findings import Findings
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
+from flmd.formats.common.picture_sizes import Header, header_of
 from flmd.store import values
 from flmd.store.column_buffer import NO_BOX, TEXTS, attributes_json
 from flmd.store.face_store import FaceStore
@@ -66,6 +67,7 @@ def validate_faces(
     points: int,
     pictures: FileTree | None = None,
     findings: Findings | None = None,
+    frame: str = STORED,
 ) -> Findings:
     """Check faces as a reader yields them, and their pictures.
 
@@ -76,6 +78,7 @@ def validate_faces(
     pictures : the tree in which ``Face.image`` is a name: every picture must be there, have a header
         that says its size, and an end. None: pictures are not looked at.
     findings : to add to; it holds what was found up to an error of the reader.
+    frame : of the faces' coordinates, "stored" or "shown" (``flmd.core.orientation``).
 
     Returns
     -------
@@ -85,7 +88,7 @@ def validate_faces(
     """
     findings = Findings() if findings is None else findings
     checks = FaceChecks(findings, points)
-    looked = None if pictures is None else _Pictures(pictures, findings)
+    looked = None if pictures is None else _Pictures(pictures, findings, frame)
     if looked is None:
         findings.note("pictures_not_looked_at", "")
     try:
@@ -146,29 +149,32 @@ def _place_in(block: list[Face]) -> Where:
 class _Pictures:
     """Looks at each picture once or, when its faces lie far apart, a few times; names it once."""
 
-    def __init__(self, tree: FileTree, findings: Findings) -> None:
-        self._tree, self._findings = tree, findings
+    def __init__(self, tree: FileTree, findings: Findings, frame: str) -> None:
+        self._tree, self._findings, self._frame = tree, findings, frame
         self._bad: set[str] = set()
-        self._size = lru_cache(maxsize=SIZES_KEPT)(self._look)
+        self._header = lru_cache(maxsize=SIZES_KEPT)(self._look)
 
     def check(self, face: Face) -> None:
         """Find the picture of a face; fills in ``image_size`` where the annotation does not say it."""
-        size = self._size(face.image)
-        if size is None:
+        header = self._header(face.image)
+        if header is None:
             return
+        size = header.size(self._frame)
         if face.image_size is None:
             face.image_size = size
         elif tuple(face.image_size) != size:
             what = f"{face.image_size[0]}x{face.image_size[1]}, the picture has {size[0]}x{size[1]}"
+            if header.orientation != 1:
+                what += f" as it is {self._frame}; its EXIF orientation is {header.orientation}, see --exif"
             self._findings.add("image_size_differs", face.where or face.image, what)
 
-    def _look(self, name: str) -> tuple[int, int] | None:
+    def _look(self, name: str) -> Header | None:
         if name in self._bad:
             return None
         try:
             if name not in self._tree:
                 raise images.ImageError("image_missing", "no such picture")
-            size = picture_size(self._tree, name)
+            header = header_of(self._tree, name)
             tail = self._tree.read(name, max(self._tree.size(name) - TAIL, 0))
             head = self._tree.read(name, 0, 8)
             # Some pictures end in padding: only decoding tells those from truncated ones.
@@ -181,7 +187,7 @@ class _Pictures:
         except InputError as error:
             self._found("image_unreadable", name, error.what)
         else:
-            return size
+            return header
         return None
 
     def _found(self, reason: str, name: str, what: str) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from flmd.conversion.context_crops import picture_size
+from flmd.conversion.frames import Turner
 from flmd.conversion.skip_hints import hints
+from flmd.core.orientation import STORED
 from flmd.curation.write_target import placed
 from flmd.errors import InputError, ParamsError
 from flmd.face import Face, Skipped
-from flmd.formats import Format
+from flmd.formats import Format, WriteReport
 from flmd.formats.choosing import blamed
 from flmd.formats.layout import resolve
 from flmd.schemes import Scheme
@@ -24,6 +25,8 @@ from flmd.tree import FileTree
 
 NAMED = 5
 IMAGES = ("none", "copy", "link")
+# Points keep their names when a mirrored picture is written in its other frame (flmd.core.orientation).
+SIDES = "left and right of a mirrored picture"
 
 
 @dataclass
@@ -36,6 +39,7 @@ class ExportReport:
     lost : what the format has no room for -> of how many faces it was lost.
     skipped : reason -> faces that could not be read. first : reason -> the first few of them.
     pictures : how many were copied or linked. missing : pictures that were not there.
+    turned : faces brought into the format's frame, as their pictures have an EXIF orientation.
     """
 
     format: str
@@ -45,6 +49,7 @@ class ExportReport:
     first: dict[str, list[str]] = field(default_factory=dict)
     pictures: int = 0
     missing: int = 0
+    turned: int = 0
 
     def skip(self, item: Skipped) -> None:
         """Count a face that could not be read."""
@@ -52,6 +57,13 @@ class ExportReport:
         first = self.first.setdefault(item.reason, [])
         if len(first) < NAMED:
             first.append(f"{item.where}: {item.what}" if item.where else item.what)
+
+    def count(self, written: WriteReport, turner: Turner, cropped: bool) -> None:
+        """Take over what was written, and what was lost by turning and cropping."""
+        self.faces, self.lost, self.turned = written.faces, written.lost, turner.turned
+        self.lost += Counter({SIDES: turner.mirrored, "sub-pixel": turner.rounded})
+        if cropped and self.faces:
+            self.lost["picture outside the crop"] = self.faces
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, for JSON."""
@@ -63,6 +75,7 @@ class ExportReport:
             "skipped": {r: {"count": n, "first": self.first[r]} for r, n in sorted(self.skipped.items())},
             "pictures": self.pictures,
             "pictures_missing": self.missing,
+            **({"faces_turned": self.turned} if self.turned else {}),
         }
 
     def write(self, path: Path) -> None:
@@ -85,6 +98,7 @@ def write_faces(
     report: Path | None = None,
     scratch: Path | None = None,
     cropped: bool = False,
+    frame: str = STORED,
 ) -> ExportReport:
     """Write faces in an annotation format; what was there before stays until all of it is written.
 
@@ -100,6 +114,8 @@ def write_faces(
     report : where the report goes, JSON, also when ``strict`` refuses.
     scratch : folder for what is sent to an address.
     cropped : the pictures are crops of others, which counts as lost.
+    frame : of the coordinates of faces that do not say theirs. Where a picture has an EXIF orientation,
+        coordinates are brought into the format's frame (``flmd.conversion.frames``).
 
     Raises
     ------
@@ -113,12 +129,12 @@ def write_faces(
     with placed(target, overwrite, scratch) as work:
         root = work if not _is_file(work, fmt) else work.parent
         used = _Pictures(fmt, pictures, images, root)
-        stream = tqdm(_sized(faces, fmt, pictures, done, used), desc="write", unit="face", disable=None)
+        turner = Turner(pictures, frame, fmt.frame)
+        sized = _sized(faces, fmt, turner, pictures, done, used)
+        stream = tqdm(sized, desc="write", unit="face", disable=None)
         with blamed(fmt, "it writes"):
             written = fmt.write(stream, work, scheme, pictures)
-        done.faces, done.lost = written.faces, written.lost
-        if cropped and done.faces:
-            done.lost["picture outside the crop"] = done.faces
+        done.count(written, turner, cropped)
         used.bring(done)
         if report is not None:
             done.write(report)
@@ -157,29 +173,22 @@ def _is_file(target: Path, fmt: Format) -> bool:
 def _sized(
     faces: Iterable[Face | Skipped],
     fmt: Format,
+    turner: Turner,
     pictures: FileTree | None,
     report: ExportReport,
     used: _Pictures,
 ) -> Iterator[Face]:
-    """The faces, with the sizes of their pictures where the format needs them and the pictures tell."""
-    last: tuple[str, tuple[int, int] | None] = ("", None)
+    """The faces in the format's frame, with the sizes of their pictures where it needs and they tell them."""
     for item in faces:
         if isinstance(item, Skipped):
             report.skip(item)
             continue
+        item = turner(item)
         if item.image_size is None and "image_size" in fmt.needs and pictures is not None:
-            if item.image != last[0]:
-                last = item.image, _size(pictures, item.image)
-            item = replace(item, image_size=last[1])
+            header = turner.header(item.image)
+            item = replace(item, image_size=None if header is None else header.size(fmt.frame))
         used.note(item)
         yield item
-
-
-def _size(pictures: FileTree, name: str) -> tuple[int, int] | None:
-    try:
-        return picture_size(pictures, name)
-    except InputError:
-        return None
 
 
 class _Pictures:

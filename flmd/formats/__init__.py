@@ -10,6 +10,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 
+from flmd.core.orientation import FRAMES
 from flmd.errors import InputError, ParamsError, did_you_mean, one_line
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
 from flmd.formats.choosing import detection_of, refusal
@@ -84,6 +85,8 @@ def _registry() -> tuple[dict[str, Format], dict[str, str]]:
                 raise TypeError(f"{entry.value} is not a flmd.formats.Format")
             if plugin.scheme is None and type(plugin).scheme_in is Format.scheme_in:
                 raise TypeError(f"{entry.value} has neither a scheme nor a scheme_in that counts points")
+            if plugin.frame not in FRAMES:
+                raise TypeError(f"{entry.value} has frame {plugin.frame!r}, expected {' or '.join(FRAMES)}")
         except Exception as error:
             failed[entry.name] = f"{type(error).__name__}: {one_line(error)}"
         else:

@@ -12,11 +12,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Self
 
+from flmd.core.orientation import FRAMES, STORED
 from flmd.errors import ParamsError, did_you_mean
 from flmd.face import Face, Skipped
 from flmd.schemes import Scheme
 from flmd.schemes.name_choice import AUTO, PointNames
 from flmd.tree import FileTree
+
+AS_FORMAT = "auto"  # the frame that the format says
 
 
 class Certainty(IntEnum):
@@ -81,6 +84,9 @@ class Format(ABC):
     base : pixel coordinate written for the centre of the top-left pixel: 0, 1, or 0.5 where coordinates
         are measured from the picture's corner.
     precision : smallest coordinate step it can hold, pixels; 0 for floats.
+    frame : of its coordinates where a picture has an EXIF orientation: "stored", the pixels as they lie in
+        the file; "shown", the picture as viewers turn it, for tools that label what they show
+        (``flmd.core.orientation``). It is only asked where the two differ.
     boxes, visibility : does it hold them?
     suffix : ending of a file it writes ("" when it always writes a folder); a target without it becomes a
         folder.
@@ -96,6 +102,7 @@ class Format(ABC):
     scheme: ClassVar[str | None] = None
     base: ClassVar[float] = 0
     precision: ClassVar[float] = 0.0
+    frame: str = STORED
     boxes: ClassVar[bool] = False
     visibility: ClassVar[bool] = False
     suffix: ClassVar[str] = ""
@@ -135,6 +142,20 @@ class Format(ABC):
             raise ParamsError(f"--names, but {self.name} files do not name their points")
         other = copy.copy(self)
         other.names = names
+        return other
+
+    def with_frame(self, frame: str) -> Self:
+        """This format, its coordinates being in a frame, "stored" or "shown"; "auto": in its own.
+
+        ParamsError for another word.
+        """
+        if frame == AS_FORMAT or frame == self.frame:
+            return self
+        if frame not in FRAMES:
+            expected = "one of " + ", ".join((AS_FORMAT, *FRAMES))
+            raise ParamsError(f"exif is {frame!r}", expected=expected, hint=did_you_mean(frame, FRAMES))
+        other = copy.copy(self)
+        other.frame = frame
         return other
 
     @abstractmethod

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from flmd.core.orientation import SHOWN
 from flmd.errors import InputError, ParamsError
 from flmd.face import Face, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
@@ -72,6 +73,7 @@ class Coco(Format):
 
     name = "coco"
     title = "COCO keypoints JSON (COCO, COCO-WholeBody, Halpe, mmpose's face sets)"
+    frame = SHOWN
     detected_by = '*.json, an object with "images" and "annotations" that have keypoints'
     suffix = ".json"
     boxes = True

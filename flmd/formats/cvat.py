@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from flmd.core.orientation import SHOWN
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
@@ -78,6 +79,7 @@ class Cvat(Format):
 
     name = "cvat"
     title = "CVAT for images 1.1 (XML)"
+    frame = SHOWN
     detected_by = "*.xml with the root element <annotations> and <image> or <meta> in it"
     suffix = ".xml"
     base = 0.5

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
+from flmd.core.orientation import SHOWN
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
@@ -67,6 +68,7 @@ class CvatVideo(Format):
 
     name = "cvat-video"
     title = "CVAT for video 1.1 (XML, tracks)"
+    frame = SHOWN
     detected_by = "*.xml with the root element <annotations> and <track> with points or skeletons in it"
     suffix = ".xml"
     base = 0.5

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from flmd.core.orientation import SHOWN
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
@@ -58,6 +59,7 @@ class Datumaro(Format):
 
     name = "datumaro"
     title = "Datumaro JSON (points and skeletons)"
+    frame = SHOWN
     detected_by = '*.json, an object with "categories" and "items" that have points or skeletons'
     boxes = True
     visibility = True

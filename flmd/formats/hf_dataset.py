@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from flmd.core.orientation import SHOWN
 from flmd.errors import InputError, ParamsError
 from flmd.face import Face, SkipFace, Skipped
 from flmd.formats import hf_table
@@ -54,6 +55,7 @@ class HfDataset(Format):
 
     name = "hf-dataset"
     title = "Hugging Face data set (Parquet, pictures inside; needs pyarrow)"
+    frame = SHOWN
     detected_by = "*.parquet with a column landmarks of lists"
     boxes = True
     visibility = True

@@ -43,7 +43,7 @@ is in several rows.
 | column | type | what |
 | --- | --- | --- |
 | `image` | image | the picture, its bytes as they were |
-| `landmarks` | {points} x [x, y], float32 | pixels; the top-left one's centre is (0, 0); NaN: not labelled |
+| `landmarks` | {points} x [x, y], float32 | pixels of the upright picture, from (0, 0); NaN: not labelled |
 | `visibility` | {points} x uint8 | 0 not labelled, 1 hidden, 2 visible |
 | `box` | [x, y, width, height], float32 | of the face, in pixels; null: none |
 | `box_source` | string | what made the box: annotated, detector, landmarks, image, none |

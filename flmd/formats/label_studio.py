@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core.orientation import SHOWN
 from flmd.errors import InputError
 from flmd.face import Face, SkipFace, Skipped, visibility_of
 from flmd.formats.base import Detection, Format, WriteReport
@@ -73,6 +74,7 @@ class LabelStudio(Format):
 
     name = "label-studio"
     title = "Label Studio JSON export (key points in rectangles)"
+    frame = SHOWN
     detected_by = '*.json, a list of tasks with "annotations", "result" and "keypointlabels"'
     base = 0.5
     suffix = ".json"

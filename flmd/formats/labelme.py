@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flmd.core.images import ImageError
+from flmd.core.orientation import SHOWN
 from flmd.errors import InputError
 from flmd.face import BOX_SOURCES, SPLITS, Face, SkipFace, Skipped
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
@@ -71,6 +72,7 @@ class LabelMe(Format):
 
     name = "labelme"
     title = "LabelMe JSON, a file for each picture (points in groups)"
+    frame = SHOWN
     detected_by = '*.json, an object with "shapes", one of them of the shape_type "point"'
     base = 0.5
     boxes = True

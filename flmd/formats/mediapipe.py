@@ -97,7 +97,7 @@ class MediaPipe(Format):
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield the faces of each file; memory holds one file."""
         _check(scheme)
-        beside, sizes = PicturesBeside(tree), PictureSizes(tree)
+        beside, sizes = PicturesBeside(tree), PictureSizes(tree, self.frame)
         for name in files:
             where = tree.where(name)
             image = beside.name_for(name)

@@ -121,7 +121,7 @@ class OpenPose(Format):
 
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield the people of each file; memory holds one file."""
-        beside, sizes = PicturesBeside(tree), PictureSizes(tree)
+        beside, sizes = PicturesBeside(tree), PictureSizes(tree, self.frame)
         for name in files:
             where = tree.where(name)
             clip, frame = _frame_of(name)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core.orientation import SHOWN
 from flmd.errors import InputError, ParamsError
 from flmd.face import HIDDEN, NOT_LABELLED, VISIBLE, Attribute, Face, SkipFace, Skipped
 from flmd.formats.base import Certainty, Detection, Format, WriteReport
@@ -73,6 +74,7 @@ class YoloPose(Format):
 
     name = "yolo-pose"
     title = "YOLO-pose label files (ultralytics)"
+    frame = SHOWN
     detected_by = "a data YAML with kpt_shape, or labels/*.txt with rows of 5 + 2K or 5 + 3K numbers"
     boxes = True
     visibility = True
@@ -126,7 +128,7 @@ class YoloPose(Format):
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
         """Yield the faces of every label file; memory holds a line, and the tree's names."""
         labels = Labels(tree)
-        sizes = PictureSizes(tree)
+        sizes = PictureSizes(tree, self.frame)
         orders = self.names.orders(scheme)
         done: set[str] = set()
         for name in files:

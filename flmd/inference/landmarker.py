@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from flmd.core import geometry
 from flmd.core.crop_spec import CropSpec
+from flmd.core.orientation import STORED, attributes_of
 from flmd.errors import FlmdError, InputError, StoreError
 from flmd.face import Face, visibility_of
 from flmd.inference import detection
@@ -107,7 +108,8 @@ class Landmarker:
         Returns
         -------
         Faces, the largest first; none is an empty list. Boxes and points are in stored pixels, whatever
-        EXIF says. ``attributes["score"]`` is the detector's, where there is one.
+        EXIF says; where it says an orientation, ``attributes`` tell it and the frame
+        (``flmd.core.orientation``). ``attributes["score"]`` is the detector's, where there is one.
 
         Raises
         ------
@@ -120,6 +122,7 @@ class Landmarker:
     def faces(self, picture: Picture, found: Found) -> list[Face]:
         """The faces of a picture in which a detector found boxes."""
         points = self.points_of(picture, found.boxes)
+        turned = attributes_of(picture.orientation, STORED)
         return [
             Face(
                 image=picture.name,
@@ -128,7 +131,7 @@ class Landmarker:
                 box=box,
                 box_source=found.source,
                 image_size=picture.size,
-                attributes={} if np.isnan(score) else {"score": float(score)},
+                attributes={**turned, **({} if np.isnan(score) else {"score": float(score)})},
                 where=picture.name,
             )
             for box, score, landmarks in zip(found.boxes, found.scores, points, strict=True)

@@ -1,12 +1,11 @@
 """A picture somebody hands in: a file, its bytes or an array; decoded, and the way up that EXIF says.
 
-Coordinates are those of the stored pixels everywhere, as annotations are. EXIF only says how the picture is
-looked at: :attr:`Picture.to_upright` maps stored pixels to what people see.
+Coordinates are those of the stored pixels everywhere. EXIF only says how the picture is looked at:
+:attr:`Picture.to_upright` maps stored pixels to what people see (``flmd.core.orientation``).
 """
 
 from __future__ import annotations
 
-import io
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,18 +13,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from flmd.core import images
+from flmd.core.orientation import TURNED, orientation_affine, orientation_of
 from flmd.errors import InputError
 
 ImageLike = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 
 MAX_PIXELS = 2e8
 MAX_BYTES = 1 << 30
-EXIF_ORIENTATION = 0x0112
-# Kinds whose decoders leave the stored pixels as they are and the tag to us.
-_TAGGED = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
 
 
 @dataclass(frozen=True)
@@ -57,36 +53,8 @@ class Picture:
     def upright(self) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB the way people see it."""
         pixels = self.pixels.transpose(1, 0, 2) if self.orientation >= 5 else self.pixels
-        x_turned, y_turned = _TURNED[self.orientation]
+        x_turned, y_turned = TURNED[self.orientation]
         return np.ascontiguousarray(pixels[:: -1 if y_turned else 1, :: -1 if x_turned else 1])
-
-
-# Orientation -> whether x and y are turned round, after the axes were swapped where it is 5 or more.
-_TURNED = {
-    1: (False, False),
-    2: (True, False),
-    3: (True, True),
-    4: (False, True),
-    5: (False, False),
-    6: (True, False),
-    7: (True, True),
-    8: (False, True),
-}
-
-
-def orientation_affine(orientation: int, width: int, height: int) -> NDArray[np.float64]:
-    """(2, 3) from the stored pixels of a picture of that size to its upright ones.
-
-    Source: EXIF 2.32, tag Orientation: which sides of the scene the 0th row and column are.
-    """
-    affine = np.array([[1.0, 0, 0], [0, 1.0, 0]])
-    if orientation >= 5:
-        affine, width, height = affine[::-1].copy(), height, width
-    for axis, (turned, side) in enumerate(zip(_TURNED[orientation], (width, height), strict=True)):
-        if turned:
-            affine[axis] *= -1
-            affine[axis, 2] += side - 1
-    return affine
 
 
 def open_picture(
@@ -134,18 +102,6 @@ def located(error: InputError, where: str) -> InputError:
     if isinstance(error, images.ImageError):
         return images.ImageError(error.reason, error.what, where=where)
     return InputError(error.what, where=where, expected=error.expected, hint=error.hint)
-
-
-def orientation_of(data: bytes) -> int:
-    """EXIF's orientation, 1 to 8, of the bytes of a picture; 1 when it says none that makes sense."""
-    if not data.startswith(_TAGGED):
-        return 1
-    try:
-        with PillowImage.open(io.BytesIO(data), formats=images.PILLOW_KINDS) as picture:
-            value = picture.getexif().get(EXIF_ORIENTATION, 1)
-    except Exception:  # a damaged tag does not spoil a picture that decodes
-        return 1
-    return value if isinstance(value, int) and value in _TURNED else 1
 
 
 def _read(path: Path) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.face import Face
+from flmd.face import Attribute, Face
 from flmd.store.values import attributes_of
 
 NO_BOX = np.full(4, np.nan, np.float32)
@@ -166,7 +166,12 @@ class ColumnBuffer:
 
 def attributes_json(face: Face) -> str:
     """A face's attributes as sorted JSON, empty text when there are none."""
-    return json.dumps(face.attributes, sort_keys=True, ensure_ascii=False) if face.attributes else ""
+    return attributes_text(face.attributes)
+
+
+def attributes_text(attributes: Mapping[str, Attribute]) -> str:
+    """Attributes as sorted JSON, empty text when there are none."""
+    return json.dumps(attributes, sort_keys=True, ensure_ascii=False) if attributes else ""
 
 
 def faces_of(numbers: Mapping[str, NDArray[Any]], texts: Mapping[str, list[str]]) -> list[Face]:

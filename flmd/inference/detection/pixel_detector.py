@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.core import geometry
+from flmd.core.orientation import map_boxes
 from flmd.inference.detection.base import Detector, Found
 from flmd.inference.picture import Picture
 
@@ -77,7 +78,4 @@ def upright_to_stored(boxes: NDArray[np.float64], picture: Picture) -> NDArray[n
     """(N, 4) boxes of the upright picture in stored pixels; exact, as axes stay axes."""
     if picture.orientation == 1:
         return boxes
-    corners = np.stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - 1], axis=1)
-    back = geometry.apply(geometry.invert(picture.to_upright), corners)
-    low, high = back.min(axis=1), back.max(axis=1)
-    return np.concatenate([low, high - low + 1], axis=1)
+    return map_boxes(geometry.invert(picture.to_upright), boxes)

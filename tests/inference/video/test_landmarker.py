@@ -13,11 +13,12 @@ from PIL import Image
 
 import flmd
 from flmd.augmentation import build
+from flmd.core.orientation import EXIF_ORIENTATION
 from flmd.core.params import AugmentParams
 from flmd.errors import InputError, ParamsError, StoreError
 from flmd.inference.detection import Detector, Found
 from flmd.inference.landmarker import Landmarker
-from flmd.inference.picture import EXIF_ORIENTATION, Picture, open_picture
+from flmd.inference.picture import Picture, open_picture
 from tests.factories import blob_picture, convert_list, make_face, write_picture
 from tests.inference.video.blob import CROP, blob_landmarker, find_blob, info, random_model
 
@@ -76,7 +77,8 @@ def test_predict_gives_faces_of_a_path_bytes_or_array_alike(tmp_path: Path) -> N
         np.testing.assert_allclose(face.landmarks[0], [71.4, 52.7], atol=0.05)
         assert face.visibility.tolist() == [2]
         assert (face.box_source, face.image_size) == ("detector", (150, 110))
-        assert face.attributes == {"score": 0.75}
+        turned = {} if image is pixels else {"exif_orientation": 3, "exif_frame": "stored"}
+        assert face.attributes == {"score": 0.75, **turned}
         assert face.image == (str(path) if image is path else "")
         assert face.box is not None
         # The box that is given is the one the points were found in.

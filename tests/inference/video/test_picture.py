@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from flmd.core import geometry, images
+from flmd.core.orientation import EXIF_ORIENTATION
 from flmd.errors import InputError
-from flmd.inference.picture import EXIF_ORIENTATION, Picture, open_picture
+from flmd.inference.picture import Picture, open_picture
 
 SCENE = np.random.default_rng(3).integers(0, 255, (6, 9, 3), dtype=np.uint8)
 
