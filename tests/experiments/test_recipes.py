@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ruamel.yaml import YAML
 
+from benchmarks.accuracy import cost
 from flmd import models
 from flmd.cli.flmd import main
 from flmd.core import params
@@ -110,6 +112,34 @@ def test_the_crops_are_stored_as_large_as_the_network_wants_them(name: str, tmp_
     shown = settings.augment.padding * settings.augment.crop
     stored = settings.convert.crop_size * shown / settings.convert.margin
     assert stored == pytest.approx(settings.augment.input_size, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "most_parameters", "most_flops"),
+    [("fast", 1.5e6, 100e6), ("balanced", 3e6, 1e9), ("accurate", 15e6, 1e12)],
+)
+def test_our_own_recipes_keep_within_their_limits(
+    name: str, most_parameters: float, most_flops: float, tmp_path: Path
+) -> None:
+    settings = applied(name, tmp_path)
+    channels, side = 3 if settings.augment.color == "rgb" else 1, settings.augment.input_size
+    network = models.build(
+        settings.train.network, channels=channels, input_size=side, **settings.train.network_options
+    )
+    found = cost.parameters(network), cost.flops(network, torch.zeros(1, channels, side, side))
+    assert found[0] <= most_parameters
+    assert found[1] <= most_flops
+    row = next(r for r in (ROOT / "docs" / "recipes.md").read_text().splitlines() if f"| `{name}` |" in r)
+    parameters, mflops = (int(cell.replace(",", "")) for cell in row.split("|")[-3:-1])
+    assert (parameters, mflops) == (found[0], round(found[1] / 1e6))
+    assert f"{settings.train.batch}, {settings.train.epochs}" in row
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_live_recipes_store_one_version_of_each_face(name: str, tmp_path: Path) -> None:
+    settings = applied(name, tmp_path)
+    if settings.train.augmentation == "live":
+        assert settings.augment.variants == 1
 
 
 def test_apply_keeps_comments_and_order_and_prints_each_change(

@@ -139,7 +139,8 @@ def unsaved(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_two_steps_at_the_recipe_s_own_size(name: str, here: Recipes, unsaved: None, tmp_path: Path) -> None:
     settings = here.settings(name)
     faces = here.faces(name, settings, 4)
-    result = train(faces, settings, tmp_path, epochs=1, epoch_faces=4, batch=2)
+    short = {"epochs": 1, "epoch_faces": 4, "batch": 2, "schedule": "constant", "schedule_options": {}}
+    result = train(faces, settings, tmp_path, **short)
     assert 0 < result.history[0]["train_loss"] < 100
 
 
