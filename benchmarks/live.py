@@ -80,7 +80,7 @@ def make_arrays(chosen: argparse.Namespace, target: Path) -> int:
     config = settings.augment.model_copy(update={"variants": 2})
     with FaceStore(chosen.store) as store:
         build.build(store, target, config, seed=settings.seed, made_from={})
-        return min(chosen.faces, len(store.rows_where(split="train")))
+        return int(min(chosen.faces, len(store.rows_where(split="train"))))
 
 
 def epoch(chosen: argparse.Namespace) -> None:

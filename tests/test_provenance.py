@@ -384,3 +384,27 @@ def flip(path: Path) -> None:
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _convert_record(source: str | None) -> dict[str, Any]:
+    dataset = {"format": "dlib-xml"} | ({"source": source} if source else {})
+    return {"stage": "convert", "inputs": {"a": "1"}, "params": {"dataset": dataset}}
+
+
+def test_a_model_knows_whether_its_faces_were_drawn(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from flmd.cli.predict import _warn_of_drawn_faces
+
+    drawn, real = _convert_record("sample"), {**_convert_record("own"), "inputs": {"b": "2"}}
+    model = {"stage": "train", "inputs": {}, "params": {"train": {"datasets": ["a", "b"]}}}
+    both = {**model, "earlier": {"x": drawn, "y": real}}
+    assert provenance.origins(both) == {"a": "sample", "b": "own"}
+    alone = {**both, "params": {"train": {"datasets": ["a"]}}}
+    assert provenance.origins(alone) == {"a": "sample"}
+    assert provenance.origins({**model, "earlier": {"x": _convert_record(None)}}) == {}
+    for record, warned in ((both, False), (alone, True), ({}, False)):
+        _warn_of_drawn_faces(record, Path("best.pt"))
+        error = capsys.readouterr().err
+        assert error.startswith("warning: best.pt has learnt from drawn faces only") == warned
+        assert error.count("\n") == int(warned)

@@ -82,14 +82,21 @@ def keys_of(store: FaceStore, rows: NDArray[np.intp]) -> NDArray[np.uint64]:
 
 
 def make_faces(
-    store: FaceStore, rows: NDArray[np.intp], augmenter: Augmenter, variants: Sequence[int] = (0,)
+    store: FaceStore,
+    rows: NDArray[np.intp],
+    augmenter: Augmenter,
+    variants: Sequence[int] = (0,),
+    boxes: NDArray[np.floating] | None = None,
 ) -> Augmented:
-    """Versions ``variants`` of the faces in ``rows`` of a store, face by face, in memory."""
+    """Versions ``variants`` of the faces in ``rows`` of a store, face by face, in memory.
+
+    ``boxes``: (N, 4) image pixels, other ones than the store has.
+    """
     crops = np.asarray(store.crops)
     return augmenter(
         [crops[row] for row in rows.tolist()],  # views: pixels are read where they lie
         store.numbers("affine", rows),
-        store.numbers("box", rows),
+        store.numbers("box", rows) if boxes is None else np.asarray(boxes, np.float32),
         store.numbers("landmarks", rows),
         store.numbers("visibility", rows),
         keys_of(store, rows),
@@ -98,8 +105,15 @@ def make_faces(
     )
 
 
-def plain_faces(store: FaceStore, rows: NDArray[np.intp], crop: CropSpec) -> Augmented:
+def plain_faces(
+    store: FaceStore,
+    rows: NDArray[np.intp],
+    crop: CropSpec,
+    boxes: NDArray[np.floating] | None = None,
+) -> Augmented:
     """The faces in ``rows`` of a store as a network looks at them: cut out by ``crop``, nothing changed.
+
+    ``boxes``: (N, 4) image pixels, other ones than the store has; black where its crops show nothing.
 
     Raises
     ------
@@ -109,7 +123,7 @@ def plain_faces(store: FaceStore, rows: NDArray[np.intp], crop: CropSpec) -> Aug
     crop.check_inside(context, str(store.path))
     settings = {k: v for k, v in crop.to_dict().items() if k in AugmentParams.model_fields}
     config = AugmentParams.model_validate(settings)
-    return make_faces(store, rows, Augmenter(config, store.scheme, 0, context.color))
+    return make_faces(store, rows, Augmenter(config, store.scheme, 0, context.color), boxes=boxes)
 
 
 def build(

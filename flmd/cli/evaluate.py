@@ -16,6 +16,7 @@ from flmd.errors import InputError, ParamsError
 from flmd.tree import is_address
 
 if TYPE_CHECKING:
+    from flmd.core.params import EvaluateParams
     from flmd.evaluation.evaluate import System, Truth
 
 Store = Annotated[Path, typer.Argument(metavar="STORE", help="A face store, from `flmd-data convert`.")]
@@ -44,6 +45,12 @@ Overlap = Annotated[float, typer.Option(help="Least overlap (IoU) of a predicted
 Also = Annotated[
     list[ChartKind] | None, typer.Option("--also", help="Write the charts as SVG or PDF beside PNG.")
 ]
+SecondLook = Annotated[
+    bool, typer.Option("--second-look", help="Models draw boxes anew around their first points.")
+]
+FlipAverage = Annotated[
+    bool, typer.Option("--flip-average", help="Models average the points of crops and their mirror images.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 Seed = Annotated[int, typer.Option(help="Which faces the random gallery shows, and of the intervals.")]
 CpuKind = Annotated[Cpu, typer.Option(help="As train.cpu in params.yaml.")]
@@ -65,6 +72,8 @@ def evaluate_command(
     base: Base = None,
     overlap: Overlap = 0.3,
     also: Also = None,
+    second_look: SecondLook = False,
+    flip_average: FlipAverage = False,
     device: Device = "auto",
     seed: Seed = 0,
     cpu: CpuKind = Cpu.PORTABLE,
@@ -95,7 +104,12 @@ def evaluate_command(
     meant = reading(names, option, base)
     charts = tuple(kind.value for kind in also or ())
     wanted = _Wanted(from_, meant, overlap, charts, split.value, seed, device, scheme, cpu.value)
-    _measure(store, out, models, files, wanted, normaliser.value, threshold)
+    from flmd.core.params import EvaluateParams
+
+    settings = EvaluateParams(
+        normaliser=normaliser.value, threshold=threshold, second_look=second_look, flip_average=flip_average
+    )
+    _measure(store, out, models, files, wanted, settings)
 
 
 @dataclass(frozen=True)
@@ -124,17 +138,14 @@ def _measure(
     models: dict[str, str],
     files: dict[str, str],
     wanted: _Wanted,
-    normaliser: str,
-    threshold: float,
+    settings: EvaluateParams,
 ) -> None:
     from flmd.core import provenance
-    from flmd.core.params import EvaluateParams
     from flmd.evaluation import comparison_files, report_files
     from flmd.evaluation.evaluate import evaluate_system, model_system, truth_of
     from flmd.models import checkpoint
     from flmd.store.face_store import FaceStore
 
-    settings = EvaluateParams.model_validate({"normaliser": normaliser, "threshold": threshold})
     used: dict[str, Any] = {"evaluate": settings, **wanted.record()}
     inputs: dict[Path, Any] = {
         Path(path): checkpoint.read_info(Path(path)).made_from for path in models.values()
@@ -144,7 +155,8 @@ def _measure(
         digests: dict[str, str] = {}
         systems = [_predicted(truth, name, file, wanted, out, digests) for name, file in files.items()]
         systems += [
-            model_system(truth, name, Path(path), device=wanted.device) for name, path in models.items()
+            model_system(truth, name, Path(path), settings, device=wanted.device)
+            for name, path in models.items()
         ]
         if files:
             used |= {"overlap": wanted.overlap, "predictions": wanted.meant.record()}

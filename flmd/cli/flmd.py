@@ -13,6 +13,7 @@ from flmd.cli.common import main_for, print_version
 from flmd.cli.evaluate import evaluate_command
 from flmd.cli.export import export_command
 from flmd.cli.gate import gate_command
+from flmd.cli.models import models_command
 from flmd.cli.predict import camera_command, predict_command
 from flmd.cli.provenance import provenance_command
 from flmd.cli.report import report_command
@@ -33,6 +34,7 @@ for name, command in (
     ("export", export_command),
     ("bench", bench_command),
     ("predict", predict_command),
+    ("models", models_command),
     ("camera", camera_command),
 ):
     app.command(name)(command)

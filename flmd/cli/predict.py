@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -47,6 +47,12 @@ Partial = Annotated[
     bool, typer.Option(help="Leave points that the format's scheme has and the model has not unlabelled.")
 ]
 Overwrite = Annotated[bool, typer.Option(help="Replace results that are in the folder.")]
+SecondLook = Annotated[
+    bool, typer.Option("--second-look", help="Draw boxes anew around the first points, and look again.")
+]
+FlipAverage = Annotated[
+    bool, typer.Option("--flip-average", help="Average the points of each crop and its mirror image.")
+]
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,8 @@ def predict_command(
     every: Every = 8,
     smooth: Smooth = True,
     partial: Partial = False,
+    second_look: SecondLook = False,
+    flip_average: FlipAverage = False,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
@@ -101,7 +109,8 @@ def predict_command(
 
     fmt = formats.get(to)
     with open_sources(paths, without=out) as sources:
-        landmarker = flmd.load(_model(model), device)
+        landmarker = flmd.load(_model(model), device, second_look=second_look, flip_average=flip_average)
+        _warn_of_drawn_faces(landmarker.info.made_from, model)
         mapping = _mapping(landmarker, fmt, partial)
         find = detection.get(detector)
         targets = _targets(sources, fmt, wanted)
@@ -280,6 +289,19 @@ def _model(path: Path) -> Path:
         hint = "name one with --model; `dvc repro` makes data/model/best.pt" if path == MODEL else None
         raise InputError("no such model", where=str(path), hint=hint)
     return path
+
+
+def _warn_of_drawn_faces(record: Mapping[str, Any], model: Path) -> None:
+    """One line when a model has learnt from the built-in sample alone."""
+    from flmd.core import provenance
+
+    origins = provenance.origins(record)
+    if origins and all(kind == "sample" for kind in origins.values()):
+        terminal.say(
+            f"warning: {model} has learnt from drawn faces only (source: sample); on photographs its "
+            "points are of no use",
+            err=True,
+        )
 
 
 def _mapping(landmarker: Landmarker, fmt: Format, partial: bool) -> SchemeMapping | None:

@@ -45,7 +45,7 @@ def train_command(
     processor.restart_pinned(settings.train.cpu)
     from flmd.augmentation import arrays
     from flmd.training import distributed, loop
-    from flmd.training.faces_of import training_faces, validation_faces
+    from flmd.training.faces_of import rule_of_boxes, training_faces, validation_faces
 
     with distributed.joined() as processes:
         if (out / "best.pt").exists() and not overwrite:
@@ -67,6 +67,7 @@ def train_command(
                 resume_dir=out / "resume",
                 curves=out / "curves",
                 made_from=made_from,
+                rule=rule_of_boxes(data),
             )
         if processes.first:
             terminal.say(f"{out / 'best.pt'}: best epoch {result.best_epoch}, loss {result.best_val:.6g}")

@@ -97,4 +97,6 @@ def _said(dataset: DatasetParams, faces: FaceSource, box: str) -> dict[str, Any]
     """What the store's record says of the data set, without scheme, names and frame where they are usual."""
     keys = {"format", "box", "split", "val_share", "test_share"}
     keys |= {key for key in ("names", "exif", "scheme") if getattr(dataset, key) != AUTO}
-    return {**dataset.model_dump(include=keys), "format": faces.kind, "box": box}
+    # Which kind of source, and never the path: a model then knows whether its faces were drawn.
+    source = dataset.source if dataset.source in ("sample", "official") else "own"
+    return {**dataset.model_dump(include=keys), "format": faces.kind, "box": box, "source": source}

@@ -140,6 +140,8 @@ class EvaluateParams(Section):
 
     normaliser: Literal["inter_ocular", "inter_pupil", "box", "diagonal"] = "inter_ocular"
     threshold: float = Field(default=0.08, gt=0, description="of AUC and failure rate")
+    second_look: bool = Field(default=False, description="boxes are drawn anew around the first points")
+    flip_average: bool = Field(default=False, description="points: means of those of the crop and its mirror")
     gallery: int = Field(default=16, ge=1, le=100, description="faces in each gallery")
 
 

@@ -85,6 +85,21 @@ def write_beside(path: Path, record: Mapping[str, Any], files: Iterable[Path]) -
         new.write_text(json.dumps(tree, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def origins(record: Mapping[str, Any]) -> dict[str, str]:
+    """Where the data sets in a record come from, by name: "sample", "official" or "own".
+
+    Of a training on some data sets alone, those. Records made before this was kept name none.
+    """
+    train = record.get("params", {}).get("train", {})
+    chosen = train.get("datasets") if record.get("stage") == "train" else None
+    found: dict[str, str] = {}
+    for one in (record, *record.get("earlier", {}).values()):
+        params = one.get("params", {}) if one.get("stage") == "convert" else {}
+        source = params.get("dataset", {}).get("source")
+        found |= dict.fromkeys(one["inputs"], source) if source else {}
+    return {name: kind for name, kind in sorted(found.items()) if not chosen or name in chosen}
+
+
 def read_beside(path: Path) -> dict[str, Any]:
     """The record that :func:`write_beside` wrote; OSError or ValueError when it cannot be read."""
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["made_from"]

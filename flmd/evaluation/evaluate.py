@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from flmd.augmentation import build
+from flmd.core.box_rule import BoxRule
 from flmd.core.params import EvaluateParams
-from flmd.errors import StoreError
+from flmd.errors import ParamsError, StoreError
 from flmd.evaluation import drawings, matching, measure, metrics, report_files
 from flmd.evaluation.matching import Matched
 from flmd.evaluation.measure import Evaluation, TestFaces
@@ -92,7 +93,7 @@ def evaluate_store(
     ParamsError : the model lacks points of the store's landmark scheme.
     """
     truth = truth_of(store, split)
-    system = model_system(truth, "model", model_path, device=device, threads=threads)
+    system = model_system(truth, "model", model_path, settings, device=device, threads=threads)
     return evaluate_system(truth, system, out, settings, seed=seed, made_from=made_from)
 
 
@@ -114,8 +115,20 @@ def truth_of(store: FaceStore, split: str, scheme: str | None = None) -> Truth:
     return Truth(store, rows, faces_under(store, rows, wanted), wanted, mean_shapes(store, wanted))
 
 
-def model_system(truth: Truth, name: str, path: Path, *, device: str = "auto", threads: int = 0) -> System:
-    """A model's points for the faces, in their scheme; raises as :func:`evaluate_store`."""
+def model_system(
+    truth: Truth,
+    name: str,
+    path: Path,
+    settings: EvaluateParams | None = None,
+    *,
+    device: str = "auto",
+    threads: int = 0,
+) -> System:
+    """A model's points for the faces, in their scheme; raises as :func:`evaluate_store`.
+
+    ``settings`` : say whether it looks twice, and at mirror images; by default it does neither.
+    """
+    looks = settings or EvaluateParams()
     model, info = checkpoint.load_model(path, choose_device(device))
     own, change = get_scheme(info.scheme), None
     if info.points != own.count:
@@ -127,7 +140,15 @@ def model_system(truth: Truth, name: str, path: Path, *, device: str = "auto", t
     if info.scheme != truth.scheme.name:
         change = mapping(own, truth.scheme)
     with cpu_threads(threads):
-        points = predict_rows(truth.store, truth.rows, model, info, device)
+        points = predict_rows(
+            truth.store,
+            truth.rows,
+            model,
+            info,
+            device,
+            second_look=looks.second_look,
+            flip_average=looks.flip_average,
+        )
     about = {"kind": "model", "network": info.network, "epoch": info.epoch}
     return System(
         name, points if change is None else change.points(points), about=about, history=info.history
@@ -209,24 +230,58 @@ def faces_under(store: FaceStore, rows: NDArray[np.intp], scheme: Scheme) -> Tes
 
 
 def predict_rows(
-    store: FaceStore, rows: NDArray[np.intp], model: Any, info: ModelInfo, device: str
+    store: FaceStore,
+    rows: NDArray[np.intp],
+    model: Any,
+    info: ModelInfo,
+    device: str,
+    *,
+    second_look: bool = False,
+    flip_average: bool = False,
 ) -> NDArray[np.float32]:
-    """(N, K, 2) predicted points in image pixels, from plain crops cut as the model was trained."""
-    points = []
+    """(N, K, 2) predicted points in image pixels, from plain crops cut as the model was trained.
+
+    Parameters
+    ----------
+    second_look : the box is drawn anew around the first points, by the rule of the model's training faces
+        (of an older model: of the store's), and the points are those found in that box.
+    flip_average : the points are the means of those of a crop and of its mirror image.
+
+    Raises
+    ------
+    ParamsError : the scheme cannot be mirrored; there is no rule of boxes.
+    """
+    order = get_scheme(info.scheme).flip_indices() if flip_average else None
+    rule = box_rule(store, info) if second_look else None
+    where, points = choose_device(device), []
     with tqdm(desc="predict", total=len(rows), unit="face", disable=None) as bar:
         for start in range(0, len(rows), BLOCK):
-            made = build.plain_faces(store, rows[start : start + BLOCK], info.crop)
-            points.append(
-                measure.predict(
-                    model,
-                    made.images,
-                    made.affine,
-                    info.normalisation,
-                    device=choose_device(device),
-                    progress=bar.update,
-                )
-            )
+            faces = rows[start : start + BLOCK]
+            made = build.plain_faces(store, faces, info.crop)
+            shared: dict[str, Any] = {"device": where, "flip_order": order}
+            found = measure.predict(model, made.images, made.affine, info.normalisation, **shared)
+            if rule is not None:
+                made = build.plain_faces(store, faces, info.crop, rule.boxes(found))
+                found = measure.predict(model, made.images, made.affine, info.normalisation, **shared)
+            points.append(found)
+            bar.update(len(faces))
     return np.concatenate(points)
+
+
+def box_rule(store: FaceStore, info: ModelInfo) -> BoxRule:
+    """How boxes lie around points: as the model says, else as the store's training faces say; ParamsError."""
+    if info.box_rule is not None:
+        return BoxRule(*info.box_rule)
+    rows, rule = store.rows_where(split="train"), None
+    if len(rows) and store.scheme.name == info.scheme:
+        rule = BoxRule.fit(store.numbers("landmarks", rows), store.numbers("box", rows))
+    if rule is None:
+        raise ParamsError(
+            "neither the model nor the store says how boxes lie around points",
+            where=str(store.path),
+            hint="evaluate without the second look, or train the model again",
+        )
+    return rule
 
 
 def mean_shapes(store: FaceStore, scheme: Scheme | None = None) -> dict[str, NDArray[np.float64]]:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from flmd.core import geometry
+from flmd.core import geometry, mirrored
 from flmd.errors import InputError
 from flmd.evaluation import metrics
 from flmd.evaluation.face_table import TestFaces, face_table
@@ -63,6 +63,7 @@ def predict(
     device: torch.device | str = "cpu",
     batch: int = 64,
     progress: Callable[[int], object] = lambda n: None,
+    flip_order: ArrayLike | None = None,
 ) -> NDArray[np.float32]:
     """Points in image pixels, for crops at network size.
 
@@ -74,6 +75,8 @@ def predict(
     affines : (N, 2, 3) image pixels -> input pixels.
     normalisation : the recipe's units.
     progress : called with the number of faces of each finished batch.
+    flip_order : (K,) of ``Scheme.flip_indices``: points are the means of those of a crop and of its mirror
+        image. None: of the crop alone.
 
     Returns
     -------
@@ -90,12 +93,19 @@ def predict(
     try:
         with torch.inference_mode():
             for start in range(0, len(images), batch):
-                pixels = torch.from_numpy(np.array(images[start : start + batch])).to(device)
-                units = model(normalisation.pixels(pixels)).float().cpu().numpy().astype(np.float64)
-                outputs.append(
-                    geometry.apply(to_image[start : start + batch], normalisation.denormalise_points(units))
-                )
-                progress(len(pixels))
+                crops = np.array(images[start : start + batch])
+
+                def look(seen: NDArray[np.uint8]) -> NDArray[np.float64]:
+                    pixels = torch.from_numpy(seen).to(device)
+                    units = model(normalisation.pixels(pixels)).float().cpu().numpy().astype(np.float64)
+                    return np.asarray(normalisation.denormalise_points(units))
+
+                found = look(crops)
+                if flip_order is not None:
+                    other = mirrored.back(look(mirrored.mirror(crops)), crops.shape[-1], flip_order)
+                    found = (found + other) / 2
+                outputs.append(geometry.apply(to_image[start : start + batch], found))
+                progress(len(crops))
     finally:
         model.train(training)
     if not outputs:

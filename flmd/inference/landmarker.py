@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flmd.core import geometry
+from flmd.core import geometry, mirrored
+from flmd.core.box_rule import BoxRule
 from flmd.core.crop_spec import CropSpec
 from flmd.core.orientation import STORED, attributes_of
-from flmd.errors import FlmdError, InputError, StoreError
+from flmd.errors import FlmdError, InputError, ParamsError, StoreError
 from flmd.face import Face, visibility_of
 from flmd.inference import detection
 from flmd.inference.detection import Detector, Found
@@ -38,13 +39,16 @@ TORCH = "flmd.inference.torch_backend:load"
 BATCH = 64  # crops; what the backend gets at once
 
 
-def load(path: Path | str, device: str = "auto") -> Landmarker:
+def load(
+    path: Path | str, device: str = "auto", *, second_look: bool = False, flip_average: bool = False
+) -> Landmarker:
     """A model file, ready to be used.
 
     Parameters
     ----------
     path : a model of flmd: ``best.pt`` of a training, or an ONNX file of ``flmd export``.
     device : "auto", "cpu", "cuda" ...
+    second_look, flip_average : see :class:`Landmarker`.
 
     Raises
     ------
@@ -63,7 +67,7 @@ def load(path: Path | str, device: str = "auto") -> Landmarker:
     module, _, attribute = LOADERS.get(path.suffix.lower(), TORCH).partition(":")
     backend, info = getattr(importlib.import_module(module), attribute)(path, device)
     try:
-        return Landmarker(backend, info)
+        return Landmarker(backend, info, second_look=second_look, flip_average=flip_average)
     except FlmdError as error:
         raise StoreError(error.what, where=str(path), expected=error.expected, hint=error.hint) from None
 
@@ -74,17 +78,23 @@ class Landmarker:
     Parameters
     ----------
     backend : see ``Backend``. info : of the model it runs; its crop says how faces are cut out.
+    second_look : draw each box anew around the points found first, as the boxes of the training faces lie,
+        and look again: boxes of another rule, or a little off, then matter less. Twice the work.
+    flip_average : take the mean of the points of a crop and of its mirror image. Twice the work.
 
     Raises
     ------
-    ParamsError : no such scheme. StoreError : the scheme has another number of points than the model.
+    ParamsError : no such scheme, or one that cannot be mirrored; a model that does not say how its boxes
+        lie around points. StoreError : the scheme has another number of points than the model.
 
     Attributes
     ----------
     scheme : of the points. crop : how faces are cut out for the network.
     """
 
-    def __init__(self, backend: Backend, info: ModelInfo) -> None:
+    def __init__(
+        self, backend: Backend, info: ModelInfo, *, second_look: bool = False, flip_average: bool = False
+    ) -> None:
         self.backend, self.info = backend, info
         self.scheme: Scheme = get_scheme(info.scheme)
         if self.scheme.count != info.points:
@@ -93,6 +103,13 @@ class Landmarker:
                 hint="train again",
             )
         self.crop: CropSpec = info.crop
+        if second_look and info.box_rule is None:
+            raise ParamsError(
+                "the model does not say how boxes lie around its points",
+                hint="leave out the second look, or train it again with this flmd",
+            )
+        self._rule = BoxRule(*info.box_rule) if second_look and info.box_rule is not None else None
+        self._flip_order = self.scheme.flip_indices() if flip_average else None
 
     def predict(
         self, image: ImageLike, detector: str | Detector = "haar", *, exif: bool = True
@@ -158,10 +175,24 @@ class Landmarker:
     def points_of(self, picture: Picture, boxes: ArrayLike) -> NDArray[np.float32]:
         """:meth:`points` of a picture that is decoded, looked at the way up it says."""
         checked = _checked(boxes, picture)
-        points = np.zeros((len(checked), self.scheme.count, 2), np.float32)
-        for start in range(0, len(checked), BATCH):
-            crops, affine = self.crops(picture, checked[start : start + BATCH])
+        points = self._look(picture, checked)
+        if self._rule is not None and len(points):
+            again = self._rule.boxes(points)
+            # A face whose new box is nothing to look at keeps its first points.
+            middle, (width, height) = geometry.box_centre(again), picture.size
+            usable = (middle >= 0).all(axis=1) & (middle < (width, height)).all(axis=1) & (again[:, 2] >= 1)
+            points[usable] = self._look(picture, again[usable])
+        return points
+
+    def _look(self, picture: Picture, boxes: NDArray[np.float64]) -> NDArray[np.float32]:
+        """(N, K, 2) stored pixels: what the network says of (N, 4) boxes, cut out once."""
+        points = np.zeros((len(boxes), self.scheme.count, 2), np.float32)
+        for start in range(0, len(boxes), BATCH):
+            crops, affine = self.crops(picture, boxes[start : start + BATCH])
             at_crop = self.backend(crops)
+            if self._flip_order is not None:
+                other = mirrored.back(self.backend(mirrored.mirror(crops)), self.crop.size, self._flip_order)
+                at_crop = ((at_crop.astype(np.float64) + other) / 2).astype(np.float32)
             if not np.isfinite(at_crop).all():
                 raise InputError(
                     "the network's output is not finite", where=picture.name or None, hint="train again"

@@ -49,6 +49,8 @@ class ModelInfo:
     epoch : the epoch it was saved after, counted from 1.
     history : a row for each epoch up to then.
     made_from : digests and params of what made it.
+    box_rule : right, down, size: how the boxes it was trained with lie around points, see
+        :class:`flmd.core.box_rule.BoxRule`; None when it was not recorded.
     """
 
     network: str
@@ -61,6 +63,7 @@ class ModelInfo:
     epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     made_from: dict[str, Any] = field(default_factory=dict)
+    box_rule: list[float] | None = None
 
     def build(self) -> nn.Module:
         """The network, with freshly drawn weights."""

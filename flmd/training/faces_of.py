@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flmd.augmentation.arrays import ArraySplit, TrainingArrays
 from flmd.core import geometry
+from flmd.core.box_rule import BoxRule
 from flmd.core.params import AugmentParams
 from flmd.errors import StoreError
 from flmd.store.face_store import FaceStore
@@ -57,6 +58,16 @@ def training_faces(
 def validation_faces(arrays: TrainingArrays, datasets: Sequence[str] | None = None) -> CropSource:
     """What it is measured on while it learns: plain crops, however training faces are changed."""
     return StoredCrops(arrays.split("val", datasets), "val")
+
+
+def rule_of_boxes(arrays: TrainingArrays, datasets: Sequence[str] | None = None) -> BoxRule | None:
+    """How the boxes of the training faces lie around their points; None when no face says it."""
+    split = arrays.split("train", datasets)
+    points = split.points[split.variant == 0]
+    size = arrays.crop.size
+    side = size / arrays.crop.zoom
+    box = np.array([(size - side) / 2, (size - side) / 2, side, side])  # in each plain crop
+    return BoxRule.fit(points, np.broadcast_to(box, (len(points), 4)))
 
 
 def _check_same(store: FaceStore, split: ArraySplit, plain: NDArray[np.intp]) -> None:

@@ -21,6 +21,7 @@ import torch
 from tqdm import tqdm
 
 from flmd.core import processor
+from flmd.core.box_rule import BoxRule
 from flmd.core.crop_spec import CropSpec
 from flmd.core.params import TrainParams
 from flmd.errors import FlmdError, InputError, one_line
@@ -72,6 +73,7 @@ def fit(
     resume_dir: Path | None = None,
     curves: Path | None = None,
     made_from: dict[str, Any] | None = None,
+    rule: BoxRule | None = None,
     progress: bool = True,
 ) -> FitResult:
     """Train a network; write ``out/best.pt`` (lowest validation loss) and ``out/last.pt``.
@@ -88,6 +90,7 @@ def fit(
         and data; removed when training ends well. None: a killed training starts over.
     curves : folder for DVCLive, emptied first; None for none.
     made_from : digests and params of what the arrays were made from, kept in the models.
+    rule : how boxes lie around points, kept in the models for a second look.
     progress : show a bar on a terminal and print a line for each epoch.
 
     Raises
@@ -107,7 +110,7 @@ def fit(
     processor.warn_if_not_pinned(settings.cpu)
     _keep_freed_memory()
     with reproducible(settings.deterministic, device), cpu_threads(settings.threads):
-        info = describe(settings, scheme, crop, made_from)
+        info = describe(settings, scheme, crop, made_from, rule)
         trainee = Trainee(info, settings, seed, device, processes)
         training = Training(trainee, train, val, seed, out)
         return training.run(ResumeFile(resume_dir, name, processes), Curves(curves), progress)

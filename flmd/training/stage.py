@@ -14,7 +14,7 @@ def train() -> None:
     from flmd.augmentation import arrays
     from flmd.store.face_store import FaceStore
     from flmd.training import distributed, loop
-    from flmd.training.faces_of import training_faces, validation_faces
+    from flmd.training.faces_of import rule_of_boxes, training_faces, validation_faces
 
     distributed.restart_under_torchrun()  # when FLMD_TORCHRUN asks for several processes
     with distributed.joined() as processes:
@@ -43,6 +43,7 @@ def train() -> None:
                 resume_dir=Path("data/.resume"),
                 curves=curves,
                 made_from=made_from,
+                rule=rule_of_boxes(data, chosen),
             )
         if processes.first:
             if left_out := settings.not_trained_on():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import astuple
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from flmd import models
+from flmd.core.box_rule import BoxRule
 from flmd.core.crop_spec import CropSpec
 from flmd.core.params import TrainParams
 from flmd.errors import ParamsError
@@ -26,7 +28,13 @@ from flmd.training.whole_batch import Place
 Predict = Callable[[Tensor], Tensor]
 
 
-def describe(settings: TrainParams, scheme: Scheme, crop: CropSpec, made_from: dict[str, Any]) -> ModelInfo:
+def describe(
+    settings: TrainParams,
+    scheme: Scheme,
+    crop: CropSpec,
+    made_from: dict[str, Any],
+    rule: BoxRule | None = None,
+) -> ModelInfo:
     """What a network of these settings is, before it has learnt anything.
 
     Raises
@@ -49,6 +57,7 @@ def describe(settings: TrainParams, scheme: Scheme, crop: CropSpec, made_from: d
         ),
         crop=crop,
         made_from=made_from,
+        box_rule=None if rule is None else list(astuple(rule)),
     )
 
 

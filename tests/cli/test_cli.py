@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -68,7 +69,20 @@ def test_train_then_evaluate_on_any_store(
     assert (out / "plots" / "worst.png").exists()
     made_from = json.loads((out / "evaluation.json").read_text())["made_from"]
     assert set(made_from["inputs"]) == {"faces.h5", "best.pt"}
+    twice = tmp_path / "twice"
+    looks = ("--second-look", "--flip-average")
+    assert call(monkeypatch, flmd, "evaluate", store, "-m", run / "best.pt", "-o", twice, *looks) == 0
+    assert json.loads((twice / "metrics.json").read_text())["test"]["nme"] != metrics["test"]["nme"]
+    used = json.loads((twice / "evaluation.json").read_text())["made_from"]["params"]["evaluate"]
+    assert used["second_look"] is used["flip_average"] is True
     capsys.readouterr()
+    assert call(monkeypatch, flmd, "models", run / "best.pt") == 0
+    card = capsys.readouterr().out
+    assert hashlib.sha256((run / "best.pt").read_bytes()).hexdigest() in card
+    assert "flmd train faces.h5 --out FOLDER" in card
+    assert f"NME       test: {100 * metrics['test']['nme']:.2f} %" in card
+    assert call(monkeypatch, flmd, "models", run / "best.pt", settings) == 2
+    assert "bad: " in capsys.readouterr().err
     assert call(monkeypatch, flmd, "train", store, "-o", run, "--params", settings) == 2
     assert "add --overwrite" in capsys.readouterr().err
 

@@ -11,6 +11,7 @@ normalisation  of pixels and points, done inside the graph: the fields of ``mode
 scheme         name, and the name of each point in order
 crop           how a face is cut out: padding, crop, color and the other settings it was trained with
 network        name, options, epoch, and the number of points and channels
+box_rule       how the boxes that it was trained with lie around points, or null
 made_from      digests and params of what made the model, as in the model file
 exported       the SHA-256 of the model file, and the versions of flmd and torch that wrote this one
 int8           of a quantised file only: how it was calibrated, and its error beside the float one's
@@ -69,6 +70,7 @@ def describe(info: ModelInfo, exported: Mapping[str, Any]) -> dict[str, Any]:
             "channels": info.channels,
             "epoch": info.epoch,
         },
+        "box_rule": info.box_rule,
         "made_from": info.made_from,
         "exported": dict(exported),
     }
@@ -117,6 +119,7 @@ def parse(text: str | None, where: str) -> tuple[dict[str, Any], ModelInfo]:
             crop=CropSpec.from_dict(tree["crop"]),
             epoch=int(network["epoch"]),
             made_from=dict(tree["made_from"]),
+            box_rule=tree.get("box_rule"),
         )
         known = get_scheme(info.scheme).count
         if info.points != known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 import flmd
 from flmd.augmentation import build
+from flmd.core import geometry
 from flmd.core.orientation import EXIF_ORIENTATION
 from flmd.core.params import AugmentParams
 from flmd.errors import InputError, ParamsError, StoreError
@@ -161,6 +163,41 @@ def test_crops_of_real_faces_are_those_of_training(shared_data: Path, tmp_path: 
     for row, (name, box) in enumerate(zip(names, boxes, strict=True)):
         crops, _ = blob_landmarker().crops(open_picture(folder / name, exif=False), box[None])
         assert np.abs(crops[0].astype(int) - wanted.images[row]).mean() < 2, name
+
+
+def test_the_mean_with_the_mirror_image_takes_a_lean_to_one_side_away() -> None:
+    def leaning(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.tile(find_blob(crops) + np.array([1.5, 0.25], np.float32), (1, 68, 1))
+
+    pixels, box = blob_picture(150, 110, (71.4, 52.7)), [box_around(73, 51, 50)]
+    zoom = 50 * 1.3 / 64  # pixels of the picture to one of the crop
+    once, both = (
+        Landmarker(leaning, info("ibug68"), flip_average=flip).points(pixels, box)[0, 0]
+        for flip in (False, True)
+    )
+    np.testing.assert_allclose(once, [71.4 + 1.5 * zoom, 52.7 + 0.25 * zoom], atol=0.05)
+    np.testing.assert_allclose(both, [71.4, 52.7 + 0.25 * zoom], atol=0.05)
+
+
+def test_a_second_look_makes_up_for_a_box_that_is_off() -> None:
+    """A network that lays its 68 points at 0.6 of the way from the middle of the crop to the blob."""
+    shape = np.random.default_rng(0).uniform(-10, 10, (68, 2))
+
+    def drawn_to_the_middle(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        middle = 31.5 + 0.6 * (find_blob(crops) - 31.5)
+        return (middle + shape).astype(np.float32)
+
+    held = geometry.box_of_points(shape)
+    away, size = -geometry.box_centre(held) / geometry.box_side(held), 64 / 1.3 / geometry.box_side(held)
+    model = replace(info("ibug68"), box_rule=[*away.tolist(), float(size)])
+    pixels = blob_picture(150, 110, (71.4, 52.7))
+    wanted = np.array([71.4, 52.7]) + shape * 50 * 1.3 / 64
+    box = [box_around(79.4, 52.7, 50)]  # 8 px too far right
+    for second_look, off in ((False, 0.4 * 8), (True, 0.4 * 0.4 * 8)):
+        points = Landmarker(drawn_to_the_middle, model, second_look=second_look).points(pixels, box)[0]
+        np.testing.assert_allclose((points - wanted)[:, 0], off, atol=0.06)
+    with pytest.raises(ParamsError, match="does not say how boxes lie"):
+        Landmarker(drawn_to_the_middle, info("ibug68"), second_look=True)
 
 
 def test_load_runs_a_model_file_as_evaluation_does(tmp_path: Path) -> None:
