@@ -109,6 +109,11 @@ class Landmarker:
                 hint="leave out the second look, or train it again with this flmd",
             )
         self._rule = BoxRule(*info.box_rule) if second_look and info.box_rule is not None else None
+        if flip_average and self.scheme.flip_order is None:
+            raise ParamsError(
+                f"scheme {info.scheme} has no flip order, so no mean with a mirror image",
+                hint="leave out the flip average",
+            )
         self._flip_order = self.scheme.flip_indices() if flip_average else None
 
     def predict(
