@@ -94,16 +94,10 @@ def predict(
         with torch.inference_mode():
             for start in range(0, len(images), batch):
                 crops = np.array(images[start : start + batch])
-
-                def look(seen: NDArray[np.uint8]) -> NDArray[np.float64]:
-                    pixels = torch.from_numpy(seen).to(device)
-                    units = model(normalisation.pixels(pixels)).float().cpu().numpy().astype(np.float64)
-                    return np.asarray(normalisation.denormalise_points(units))
-
-                found = look(crops)
+                found = _look(model, crops, normalisation, device)
                 if flip_order is not None:
-                    other = mirrored.back(look(mirrored.mirror(crops)), crops.shape[-1], flip_order)
-                    found = (found + other) / 2
+                    other = _look(model, mirrored.mirror(crops), normalisation, device)
+                    found = (found + mirrored.back(other, crops.shape[-1], flip_order)) / 2
                 outputs.append(geometry.apply(to_image[start : start + batch], found))
                 progress(len(crops))
     finally:
@@ -118,6 +112,14 @@ def predict(
             hint="its training diverged; lower train.lr and train again",
         )
     return points
+
+
+def _look(
+    model: nn.Module, crops: NDArray[np.uint8], normalisation: Normalisation, device: torch.device | str
+) -> NDArray[np.float64]:
+    """(B, K, 2) points of crops, pixels of the crop."""
+    units = model(normalisation.pixels(torch.from_numpy(crops).to(device)))
+    return np.asarray(normalisation.denormalise_points(units.float().cpu().numpy().astype(np.float64)))
 
 
 def measure(
