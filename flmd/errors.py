@@ -5,6 +5,7 @@ Every :class:`FlmdError` prints as one line: where, what, what was expected, wha
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import os
@@ -13,6 +14,9 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from itertools import islice
+from types import TracebackType
+
+from flmd.core import signals
 
 SECRET_KEYS = (
     r"x-amz-[\w-]*|x-goog-[\w-]*|signature|sig|token|access_token|expires|awsaccesskeyid|api_?key|"
@@ -136,18 +140,23 @@ def run(function: Callable[[], object], *, debug: bool | None = None) -> int:
     """Call ``function`` and return the exit code a shell should see.
 
     0: it returned. 2: a :class:`FlmdError`, or a full or read-only disk. 1: any other failure of
-    the program. 130: interrupted. The message goes to stderr as one line; ``debug`` (or the
-    environment variable ``FLMD_DEBUG=1``) prints the traceback as well.
+    the program. 130: interrupted. 143, 129: stopped by TERM, HUP, once what it holds is cleaned up. The
+    message goes to stderr as one line; ``debug`` (or the environment variable ``FLMD_DEBUG=1``) prints the
+    traceback as well.
     """
     if debug is None:
         debug = os.environ.get("FLMD_DEBUG", "") not in ("", "0")
     try:
-        function()
+        with signals.answered():
+            function()
     except FlmdError as error:
         return _report(error, str(error), error.exit_code, debug)
     except KeyboardInterrupt:
         _say("interrupted")
         return 130
+    except signals.Stopped as stopped:
+        _say(str(stopped))
+        return 128 + stopped.number
     except OSError as error:
         return _report(error, os_error_message(error), 2, debug)
     except Exception as error:
@@ -156,6 +165,22 @@ def run(function: Callable[[], object], *, debug: bool | None = None) -> int:
         )
         return _report(error, text, 1, debug)
     return 0
+
+
+def quiet_interrupts() -> None:
+    """Ctrl-C while a program still imports what it needs is one line and exit code 130 as well."""
+    usual = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, KeyboardInterrupt):
+            usual(kind, error, trace)
+            return
+        _say("interrupted")
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.flush()
+        os._exit(130)
+
+    sys.excepthook = hook
 
 
 def os_error_message(error: OSError) -> str:

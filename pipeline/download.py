@@ -5,7 +5,14 @@ from __future__ import annotations
 import sys
 
 from flmd import errors
-from flmd.sources.stage import download
+
+
+def main() -> None:
+    """Run the stage; what it needs is imported here, where Ctrl-C is one line."""
+    from flmd.sources.stage import download
+
+    download(*sys.argv[1:2])
+
 
 if __name__ == "__main__":
-    sys.exit(errors.run(lambda: download(*sys.argv[1:2])))
+    sys.exit(errors.run(main))

@@ -5,7 +5,14 @@ from __future__ import annotations
 import sys
 
 from flmd import errors
-from flmd.store.stage import merge
+
+
+def main() -> None:
+    """Run the stage; what it needs is imported here, where Ctrl-C is one line."""
+    from flmd.store.stage import merge
+
+    merge()
+
 
 if __name__ == "__main__":
-    sys.exit(errors.run(merge))
+    sys.exit(errors.run(main))

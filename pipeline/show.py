@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 
 from flmd import errors
-from flmd.core import terminal
-from flmd.evaluation import report_files
-from flmd.experiments import dvc_lock, machine
 
 
 def main() -> None:
     """Read reports/ and print the table; note which machine made outputs that are new."""
+    from flmd.core import terminal
+    from flmd.evaluation import report_files
+    from flmd.experiments import dvc_lock, machine
+
     terminal.show(*report_files.metrics_table(*report_files.read(Path("reports"))))
     machine.record(Path(), dvc_lock.read_lock(Path()))
 

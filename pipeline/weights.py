@@ -5,7 +5,14 @@ from __future__ import annotations
 import sys
 
 from flmd import errors
-from flmd.models.stage import weights
+
+
+def main() -> None:
+    """Run the stage; what it needs is imported here, where Ctrl-C is one line."""
+    from flmd.models.stage import weights
+
+    weights()
+
 
 if __name__ == "__main__":
-    sys.exit(errors.run(weights))
+    sys.exit(errors.run(main))

@@ -20,6 +20,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from flmd.core import commands
 from flmd.core.nested import flattened
 from flmd.errors import InputError, ParamsError
 from flmd.experiments import dvc_lock, git, machine
@@ -126,16 +127,16 @@ def run_again(
         _change_params(project / "params.yaml", sources or {}, small)
         (project / dvc_lock.NAME).unlink(missing_ok=True)
         environment = {"PYTHONPATH": str(project)} | ({"FLMD_WORKERS": str(workers)} if workers else {})
-        with dvc_environment(folder / "site", **environment) as given:
-            done = subprocess.Popen(
+        with (
+            dvc_environment(folder / "site", **environment) as given,
+            commands.leashed(
                 [sys.executable, "-m", "dvc", "repro", "--force", "--no-run-cache", "--no-commit"],
                 cwd=project,
                 env=given,
                 stdout=sys.stderr.fileno() if _has_descriptor(sys.stderr) else subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-            )
+            ) as done,
+        ):
             said = _passed_on(done)
         lock = dvc_lock.read_lock(project) if (project / dvc_lock.NAME).exists() else Lock({})
         metrics = {

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flmd.core import commands
 from flmd.errors import FlmdError
 from flmd.experiments import dvc_lock
 from flmd.experiments.reproduce import dvc_environment
@@ -72,15 +72,8 @@ def changed_data(root: Path) -> tuple[list[Changed], int]:
 
 def _asked(root: Path, environment: Mapping[str, str], *arguments: str) -> dict[str, Any]:
     """What a dvc command answers in JSON."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments, "--json"],
-        cwd=root,
-        env=dict(environment),
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    command = [sys.executable, "-m", "dvc", *arguments, "--json"]
+    done = commands.run(command, cwd=root, env=dict(environment))
     try:
         if done.returncode:
             raise ValueError

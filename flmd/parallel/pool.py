@@ -17,11 +17,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import ModuleType
 from typing import Any, TypeVar
 
+from flmd.core import signals
 from flmd.errors import FlmdError, ParamsError
+from flmd.parallel import leash
 
 Context = TypeVar("Context")
 Task = TypeVar("Task")
@@ -103,17 +105,32 @@ def in_order(
     starting = nullcontext if _is_of_main(function, context) else _without_main
 
     def submit(task: Task) -> Future[Result]:
-        with starting():  # a pool starts its processes as tasks come in
-            return pool.submit(_call, task)
+        with signals.deferred(), starting():  # a pool starts its processes as tasks come in
+            try:
+                return pool.submit(_call, task)
+            except (EOFError, ConnectionError) as error:  # from the server that starts them
+                raise BrokenProcessPool from error
 
+    finished = False
     try:
-        yield from _windowed(submit, tasks, in_flight * count)
+        # Not cancelled one by one: a pool whose workers are killed stumbles over such futures.
+        yield from _windowed(submit, tasks, in_flight * count, cancel=False)
+        finished = True
     except BrokenProcessPool:
         raise FlmdError(
             "a worker process died (killed, or out of memory)", hint="run again, or with fewer workers"
         ) from None
     finally:
+        if not finished:  # nobody wants what they are at
+            _kill_workers(pool)
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _kill_workers(pool: ProcessPoolExecutor) -> None:
+    """Python's own way to wait for them may take as long as a task."""
+    for process in list((getattr(pool, "_processes", None) or {}).values()):
+        with suppress(OSError, ValueError):  # it has ended
+            process.kill()
 
 
 def _is_of_main(*needed: object) -> bool:
@@ -138,6 +155,7 @@ _work: Callable[[Any], Any] | None = None
 def _begin(function: Callable[[Any, Any], Any], context: Any) -> None:
     """A worker's first act: keep what all its tasks share."""
     global _work
+    leash.die_with_parent()
     quiet()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     _work = functools.partial(function, context)
@@ -166,12 +184,12 @@ def _start_method(module: str) -> multiprocessing.context.BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([module])
+    context.set_forkserver_preload([*leash.preload(), module])
     return context
 
 
 def _windowed(
-    submit: Callable[[Task], Future[Result]], tasks: Iterable[Task], window: int
+    submit: Callable[[Task], Future[Result]], tasks: Iterable[Task], window: int, *, cancel: bool = True
 ) -> Iterator[Result]:
     waiting: deque[Future[Result]] = deque()
     try:
@@ -182,5 +200,5 @@ def _windowed(
         while waiting:
             yield waiting.popleft().result()
     finally:
-        for future in waiting:  # nobody wants them any more
+        for future in waiting if cancel else ():  # nobody wants them any more
             future.cancel()
