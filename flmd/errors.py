@@ -8,21 +8,25 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import math
 import os
 import re
+import signal
 import sys
+import threading
+import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from types import TracebackType
-
-from flmd.core import signals
+from types import FrameType, TracebackType
 
 SECRET_KEYS = (
     r"x-amz-[\w-]*|x-goog-[\w-]*|signature|sig|token|access_token|expires|awsaccesskeyid|api_?key|"
     r"key-pair-id|policy|password|secret"
 )
 """Names, as a regular expression, of what in an address lets its holder in."""
+_SIGNALS = ("SIGTERM", "SIGHUP")
+_TWICE = 2.0  # seconds within which a signal that comes again is the same one: `timeout` sends it twice
 _USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/\s'\"<>]*)@")
 _SECRET = re.compile(rf"(?<=[?&])({SECRET_KEYS})=[^&\s'\"<>]*", re.IGNORECASE)
 
@@ -136,6 +140,47 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     return f"did you mean {by_letters[near[0]]!r}?" if near else None
 
 
+class Stopped(BaseException):
+    """The program was told to end. Like KeyboardInterrupt it is no error that code should handle.
+
+    Attributes
+    ----------
+    number : of the signal; a shell sees the exit code 128 + number.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+
+
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """TERM and HUP raise :class:`Stopped` in the block, in the main thread: what is held can be cleaned up.
+
+    ``timeout``, Slurm, systemd and a terminal that is closed send them; Python itself would be gone at once.
+    Does nothing in another thread, nor for a signal that is ignored (``nohup``) or has a handler already.
+    """
+    first = -math.inf
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        if time.monotonic() - first > _TWICE:
+            first = time.monotonic()
+            raise Stopped(number)
+
+    taken: list[signal.Signals] = []
+    if threading.current_thread() is threading.main_thread():
+        numbers = [signal.Signals[name] for name in _SIGNALS if hasattr(signal, name)]
+        taken = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def run(function: Callable[[], object], *, debug: bool | None = None) -> int:
     """Call ``function`` and return the exit code a shell should see.
 
@@ -147,14 +192,14 @@ def run(function: Callable[[], object], *, debug: bool | None = None) -> int:
     if debug is None:
         debug = os.environ.get("FLMD_DEBUG", "") not in ("", "0")
     try:
-        with signals.answered():
+        with answered():
             function()
     except FlmdError as error:
         return _report(error, str(error), error.exit_code, debug)
     except KeyboardInterrupt:
         _say("interrupted")
         return 130
-    except signals.Stopped as stopped:
+    except Stopped as stopped:
         _say(str(stopped))
         return 128 + stopped.number
     except OSError as error:

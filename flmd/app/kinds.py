@@ -5,7 +5,9 @@ Pillow opens dozens more, some by starting other programs; a stranger's file nev
 
 from __future__ import annotations
 
-KINDS = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF")
+from flmd.core.picture_limits import kind_of_ftyp
+
+KINDS = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF", "AVIF", "HEIC")
 
 
 def kind_of(head: bytes) -> str | None:
@@ -22,4 +24,4 @@ def kind_of(head: bytes) -> str | None:
         return "BMP"
     if head.startswith((b"II*\x00", b"MM\x00*")):
         return "TIFF"
-    return None
+    return kind_of_ftyp(head)

@@ -17,6 +17,8 @@ _OF_PICTURES = {
     "image_unknown": f"This is not a picture. It may be {', '.join(KINDS[:-1])} or {KINDS[-1]}.",
     "image_truncated": "This picture is cut short: part of the file is missing. Try to send it again.",
     "image_damaged": "This picture is damaged and cannot be opened.",
+    "image_too_many_scans": "This JPEG has more scans than any camera makes. Save it again, not progressive.",
+    "image_unsupported": "This kind of picture cannot be read here. Send it as JPEG or PNG.",
 }
 
 
@@ -24,7 +26,8 @@ def sentence(error: FlmdError, *, max_megapixels: float) -> str:
     """What went wrong with a picture, for the person who sent it."""
     if isinstance(error, ImageError):
         if error.reason == "image_too_large":
-            return f"This picture has too many pixels. The limit is {max_megapixels:g} million."
+            limit = f"{max_megapixels:g} million, less for other kinds than plain JPEG"
+            return f"This picture has too many pixels. The limit is {limit}."
         return _OF_PICTURES[error.reason]
     what = f"{error.what}; {error.hint}" if isinstance(error, FetchError) and error.hint else str(error)
     return f"{what[:1].upper()}{what[1:]}."

@@ -52,7 +52,7 @@ class CropSettings:
     size : px, side of the crop; 8 or more.
     margin : that side over the box's longer side, in image pixels; above 0, below 100.
     color : "rgb" or "grey".
-    max_pixels : pictures that announce more are not decoded.
+    max_pixels : pictures that announce more are not decoded (:func:`flmd.core.images.probe`).
     """
 
     size: int = 256

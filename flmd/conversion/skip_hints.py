@@ -35,6 +35,8 @@ HINTS: Mapping[str, str] = {
     "bad_picture": _FETCH,
     "image_too_large": "params.yaml: convert.max_megapixels, or CropSettings(max_pixels=...), allows more; "
     "--images none decodes none",
+    "image_too_many_scans": "save the picture again, not progressive",
+    "image_unsupported": "pip install 'flmd[heic]' reads HEIC",
     "image_too_small": "--pictures DIR when the originals are elsewhere",
     "image_too_long": "write the shapes of one picture as several faces",
     "unknown_image": _EDIT,

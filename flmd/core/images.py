@@ -7,15 +7,19 @@ do not follow it. The centre of the top-left pixel is (0, 0).
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
+from PIL import UnidentifiedImageError, features
 
 from flmd.core import geometry
+from flmd.core.picture_limits import JPEG as _JPEG
+from flmd.core.picture_limits import MOST_SCANS, has_too_many_scans, kind_of_ftyp, weight_of
+from flmd.core.picture_limits import PNG as _PNG
 from flmd.errors import InputError
 
 try:
@@ -47,7 +51,6 @@ PILLOW_KINDS = (
     "PCX",
     "SGI",
 )
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
 
 class ImageError(InputError):
@@ -55,7 +58,8 @@ class ImageError(InputError):
 
     Attributes
     ----------
-    reason : "image_empty", "image_unknown", "image_truncated", "image_damaged" or "image_too_large".
+    reason : "image_empty", "image_unknown", "image_unsupported" (a package is missing), "image_truncated",
+        "image_damaged", "image_too_large" or "image_too_many_scans".
     """
 
     def __init__(self, reason: str, what: str, *, where: str | None = None) -> None:
@@ -66,20 +70,26 @@ class ImageError(InputError):
 def probe(data: bytes, *, max_pixels: float = 2e8) -> tuple[int, int]:
     """Width and height from a picture's header, without decoding it.
 
+    Parameters
+    ----------
+    max_pixels : of a baseline JPEG; a kind whose decoder takes more memory for a pixel may have a half, a
+        third or a quarter of it (:func:`flmd.core.picture_limits.weight_of`), so that a process which decodes
+        one within the default limit stays below 1 GiB.
+
     Raises
     ------
-    ImageError : no bytes, not a picture, or more than ``max_pixels`` pixels announced.
+    ImageError : no bytes, not a picture, or more pixels announced than its kind may have.
     """
     if not data:
         raise ImageError("image_empty", "the picture has no bytes")
     width, height = _jpeg_size(data) or _size_by_pillow(data)
     if width < 1 or height < 1:
         raise ImageError("image_damaged", f"the header announces {width}x{height} pixels")
-    if width * height > max_pixels:
-        raise ImageError(
-            "image_too_large",
-            f"the header announces {width}x{height} pixels, the limit is {max_pixels / 1e6:g} million",
-        )
+    limit = max_pixels / weight_of(data)
+    if width * height > limit:
+        kind = "" if limit == max_pixels else f" for its kind, {limit / max_pixels:.2g} of the whole"
+        what = f"the header announces {width}x{height} pixels, the limit is {limit / 1e6:.4g} million{kind}"
+        raise ImageError("image_too_large", what)
     return width, height
 
 
@@ -98,9 +108,11 @@ def decode(data: bytes, reduction: int = 1) -> Pixels:
 
     Raises
     ------
-    ImageError : truncated or damaged.
+    ImageError : truncated, damaged, or a JPEG of more than 100 scans.
     """
     if data.startswith(_JPEG):
+        if has_too_many_scans(data):
+            raise ImageError("image_too_many_scans", f"a JPEG of more than {MOST_SCANS} scans")
         _require_end(data, b"\xff\xd9", "JPEG")
         if simplejpeg is not None:
             pixels = _decode_jpeg(data, reduction)
@@ -205,16 +217,36 @@ def _size_by_pillow(data: bytes) -> tuple[int, int]:
         # Pillow only reads the header here; its own limit on pixels is lifted in favour of ours.
         limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
         try:
-            with PillowImage.open(io.BytesIO(data), formats=PILLOW_KINDS) as picture:
+            with PillowImage.open(io.BytesIO(data), formats=_pillow_kinds(data)) as picture:
                 return picture.size
         finally:
             PillowImage.MAX_IMAGE_PIXELS = limit
+    except ImageError:
+        raise
     except UnidentifiedImageError:
         if data.startswith((_JPEG, _PNG)):
             raise ImageError("image_damaged", "the picture's header is damaged") from None
         raise ImageError("image_unknown", f"not a picture: it starts with {data[:8]!r}") from None
     except Exception as error:
         raise ImageError("image_damaged", f"picture header: {error}") from None
+
+
+def _pillow_kinds(data: bytes) -> Sequence[str]:
+    """What Pillow may take these bytes for; ImageError when that needs a package which is not here."""
+    kind = kind_of_ftyp(data)
+    if kind == "HEIC":
+        try:
+            import pillow_heif
+        except ImportError:
+            what = "a HEIC picture; pip install 'flmd[heic]' to read it"
+            raise ImageError("image_unsupported", what) from None
+        pillow_heif.register_heif_opener()
+        return ("HEIF",)
+    if kind == "AVIF":
+        if not features.check("avif"):
+            raise ImageError("image_unsupported", "an AVIF picture; pip install 'pillow>=11.3' to read it")
+        return ("AVIF",)
+    return PILLOW_KINDS
 
 
 def _decode_jpeg(data: bytes, reduction: int) -> Pixels | None:
@@ -237,7 +269,7 @@ def _decode_with_pillow(data: bytes, reduction: int) -> Pixels:
     if reduction != 1:
         raise ImageError("image_damaged", "cannot be decoded")
     try:
-        with PillowImage.open(io.BytesIO(data), formats=PILLOW_KINDS) as picture:
+        with PillowImage.open(io.BytesIO(data), formats=_pillow_kinds(data)) as picture:
             return np.asarray(picture.convert("RGB"))
     except Exception as error:
         raise ImageError("image_damaged", f"cannot be decoded: {error}") from None

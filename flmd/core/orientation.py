@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.core import geometry
+from flmd.core.picture_limits import kind_of_ftyp
 
 EXIF_ORIENTATION = 0x0112
 STORED, SHOWN = "stored", "shown"
@@ -47,14 +48,17 @@ TURNED = {
 
 def orientation_of(data: bytes) -> int:
     """EXIF's orientation, 1 to 8, of the bytes of a picture; 1 when it says none that makes sense."""
-    if not data.startswith((_JPEG, _PNG, _RIFF)) or not any(mark in data for mark in _MARKS):
+    avif = kind_of_ftyp(data) == "AVIF"  # its own boxes say it too; Pillow gives them as EXIF
+    tagged = data.startswith((_JPEG, _PNG, _RIFF)) and any(mark in data for mark in _MARKS)
+    if not (tagged or avif):
         return 1
     from PIL import Image as PillowImage  # slow to import, and seldom needed
 
     from flmd.core import images
 
+    kinds = ("AVIF",) if avif else images.PILLOW_KINDS
     try:
-        with PillowImage.open(io.BytesIO(data), formats=images.PILLOW_KINDS) as picture:
+        with PillowImage.open(io.BytesIO(data), formats=kinds) as picture:
             value = picture.getexif().get(EXIF_ORIENTATION, 1)
     except Exception:  # a damaged tag does not spoil a picture that decodes
         return 1
@@ -67,7 +71,7 @@ def holds_header(head: bytes) -> bool:
     EXIF comes before the pixels of a JPEG, but may come after those of a PNG or WebP.
     """
     if not head.startswith(_JPEG):
-        return not head.startswith((_PNG, _RIFF))
+        return not head.startswith((_PNG, _RIFF)) and kind_of_ftyp(head) != "AVIF"
     place = 2
     while place + 4 <= len(head):
         if head[place] != 0xFF:

@@ -38,7 +38,11 @@ class ConvertParams(Section):
     color: Literal["rgb", "grey"] = "rgb"
     crop_size: int = Field(gt=0, le=4096, description="side of a context crop, pixels")
     margin: float = Field(gt=0, description="side of the context crop over the box's longer side")
-    max_megapixels: float = Field(default=200, gt=0, description="larger pictures are skipped, undecoded")
+    max_megapixels: float = Field(
+        default=200,
+        gt=0,
+        description="larger pictures are skipped, undecoded; all but plain JPEG at a half to a quarter",
+    )
 
 
 class AugmentParams(Section):

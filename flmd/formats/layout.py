@@ -20,7 +20,9 @@ SPLIT_WORDS = {
     "unsplit": "",
 }  # fmt: skip
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-PICTURE_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp"))
+PICTURE_ENDINGS = frozenset(
+    (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif")
+)
 FURTHER_FACE = re.compile(r"_face[1-9][0-9]*$")
 # Sibling folders: the annotations lie in one of the first, their pictures in one of the second.
 ANNOTATION_FOLDERS = frozenset(("annot", "annots", "annotation", "annotations", "landmarks"))

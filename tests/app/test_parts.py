@@ -71,7 +71,9 @@ def test_plain_text_is_no_markdown() -> None:
 def test_every_kind_of_picture_is_known_by_its_bytes() -> None:
     pixels = np.zeros((20, 20, 3), np.uint8)
     endings = {"JPEG": ".jpg", "PNG": ".png", "WebP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tiff"}
-    assert set(endings) == set(KINDS)
+    assert {*endings, "AVIF", "HEIC"} == set(KINDS)
+    for kind, brands in (("AVIF", b"avif\0\0\0\0avifmif1"), ("HEIC", b"heic\0\0\0\0mif1heic")):
+        assert kind_of(b"\0\0\0\x18ftyp" + brands) == kind
     for kind, ending in endings.items():
         assert kind_of(cv2.imencode(ending, pixels)[1].tobytes()[:32]) == kind
     for other in (
@@ -81,6 +83,7 @@ def test_every_kind_of_picture_is_known_by_its_bytes() -> None:
         b"<svg ",
         b"RIFF1234WAVE",
         b"BM",
+        b"\0\0\0\x18ftypisom\0\0\0\0mp41mp42",
         b"P6\n1 1\n255\n",
     ):
         assert kind_of(other) is None
@@ -91,9 +94,9 @@ def test_what_went_wrong_is_a_sentence() -> None:
         return sentence(error, max_megapixels=50)
 
     assert said(ImageError("image_too_large", "", where="x")) == (
-        "This picture has too many pixels. The limit is 50 million."
+        "This picture has too many pixels. The limit is 50 million, less for other kinds than plain JPEG."
     )
-    assert "GIF, BMP or TIFF." in said(ImageError("image_unknown", "starts with b'<ht'"))
+    assert "GIF, BMP, TIFF, AVIF or HEIC." in said(ImageError("image_unknown", "starts with b'<ht'"))
     assert said(FetchError("refused", "x is not public", hint="check")) == "X is not public; check."
 
 

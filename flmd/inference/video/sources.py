@@ -34,7 +34,9 @@ _PICTURES = (
     b"MM\0*",
     *(b"P%d" % n for n in range(1, 7)),
 )
-_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"))  # also when damaged
+_ENDINGS = frozenset(
+    (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif")
+)  # also when damaged
 
 
 class JoinedTree(FileTree):
