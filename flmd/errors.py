@@ -11,7 +11,9 @@ import errno
 import math
 import os
 import re
+import select
 import signal
+import stat
 import sys
 import threading
 import time
@@ -193,7 +195,10 @@ def run(function: Callable[[], object], *, debug: bool | None = None) -> int:
         debug = os.environ.get("FLMD_DEBUG", "") not in ("", "0")
     try:
         with answered():
+            _open_standard_streams()
             function()
+            if sys.stdout is not None:
+                sys.stdout.flush()  # else a full disk is noticed when nobody can say it any more
     except FlmdError as error:
         return _report(error, str(error), error.exit_code, debug)
     except KeyboardInterrupt:
@@ -203,13 +208,53 @@ def run(function: Callable[[], object], *, debug: bool | None = None) -> int:
         _say(str(stopped))
         return 128 + stopped.number
     except OSError as error:
+        if _nobody_reads():  # `flmd-data formats | head -1`
+            return 128 + signal.SIGPIPE
         return _report(error, os_error_message(error), 2, debug)
+    except RecursionError as error:
+        return _report(error, "an input is nested too deeply", 2, debug)
+    except MemoryError as error:
+        text = "there is not enough memory; give it more, or use fewer workers"
+        return _report(error, text, 2, debug)
     except Exception as error:
         text = (
             f"{type(error).__name__}: {one_line(error)} (a failure of flmd; run with --debug for the trace)"
         )
         return _report(error, text, 1, debug)
     return 0
+
+
+def _open_standard_streams() -> None:
+    """Give a program that was started with closed streams (``2>&-``) ones that lead nowhere.
+
+    The next file that it opens would take their number, and what a library writes to stderr go into it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            if getattr(sys, name) is None:
+                setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
+def _nobody_reads() -> bool:
+    """Whether stdout is a pipe without a reader; then what is still to be written goes nowhere."""
+    try:
+        number = sys.stdout.fileno()
+        ends = select.poll()
+        ends.register(number, select.POLLERR)
+        broken = any(event & select.POLLERR for _, event in ends.poll(0)) and stat.S_ISFIFO(
+            os.fstat(number).st_mode
+        )
+    except (OSError, ValueError, AttributeError):
+        return False
+    if broken:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    return broken
 
 
 def quiet_interrupts() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from flmd import errors
+from flmd.core import terminal
 from flmd.core._version import __version__
 from flmd.errors import InputError, ParamsError
 from flmd.tree import is_address
@@ -38,7 +39,7 @@ def check_free(target: Path, overwrite: bool) -> None:
 def tell_passed_over(faces: object) -> None:
     """Say on stderr which links of an opened folder of annotations were not followed."""
     if passed_over := getattr(faces, "passed_over", ""):
-        typer.echo(f"passed over: {passed_over}", err=True)
+        terminal.say(f"passed over: {passed_over}", err=True)
 
 
 def main_for(app_for: Callable[[list[str]], typer.Typer], name: str) -> Callable[[], None]:

@@ -7,7 +7,6 @@ do not follow it. The centre of the top-left pixel is (0, 0).
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from typing import Literal
 
 import cv2
@@ -231,7 +230,7 @@ def _size_by_pillow(data: bytes) -> tuple[int, int]:
         raise ImageError("image_damaged", f"picture header: {error}") from None
 
 
-def _pillow_kinds(data: bytes) -> Sequence[str]:
+def _pillow_kinds(data: bytes) -> tuple[str, ...]:
     """What Pillow may take these bytes for; ImageError when that needs a package which is not here."""
     kind = kind_of_ftyp(data)
     if kind == "HEIC":

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from flmd.core import geometry
+from flmd.core import geometry, yaml_text
 from flmd.core.dataset_params import EXPECTED_NAME, NAME, DatasetParams, Section
 from flmd.errors import ParamsError, did_you_mean
 
@@ -223,15 +221,11 @@ def load(path: Path | str = "params.yaml") -> Params:
     """
     path = Path(path)
     try:
-        tree = YAML(typ="safe").load(path.read_bytes())
+        tree = yaml_text.read(path.read_bytes())
     except FileNotFoundError:
         raise ParamsError("no such file", where=str(path), hint="run from the project's folder") from None
-    except MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        problem = error.problem or error.context or "not YAML"
-        raise ParamsError(f"not valid YAML: {problem}", where=f"{path}{line}") from None
-    except (YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise ParamsError(f"not valid YAML: {error}", where=str(path)) from None
+    except yaml_text.YamlTextError as error:
+        raise ParamsError(error.what, where=error.at(str(path))) from None
     if not isinstance(tree, Mapping):
         raise ParamsError(
             "not a mapping of sections", where=str(path), expected="keys " + ", ".join(Params.model_fields)

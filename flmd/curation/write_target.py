@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flmd.core.atomic import Scratch, default_folder, move_onto, naming, whole_or_nothing
-from flmd.errors import InputError, ParamsError, one_line
+from flmd.errors import InputError, ParamsError, one_line, printable
 from flmd.tree import is_address, pack_folder
 from flmd.tree.remote import file_system
 
@@ -66,6 +66,18 @@ def _move_all(beside: Scratch, target: Path) -> None:
         raise ParamsError("is a folder", where=str(target), expected="the name of a file")
 
 
+def _utf8(name: str) -> str:
+    """A name that a zip archive can hold; InputError for one of bytes that are no UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"the name {printable(name)!r} is not UTF-8, and names in a zip archive are",
+            hint="write a folder or a .tar instead, or rename the picture",
+        ) from None
+    return name
+
+
 def _pack(folder: Path, target: Path, ending: str) -> None:
     """Pack what was written; the same files give the same bytes."""
     if folder.is_file():
@@ -75,7 +87,7 @@ def _pack(folder: Path, target: Path, ending: str) -> None:
     if ending == ".zip":
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
             for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-                info = zipfile.ZipInfo(path.relative_to(folder).as_posix(), EPOCH)
+                info = zipfile.ZipInfo(_utf8(path.relative_to(folder).as_posix()), EPOCH)
                 info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
                 with path.open("rb") as source, packed.open(info, "w", force_zip64=True) as member:
                     shutil.copyfileobj(source, member, 1 << 20)

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
+from flmd.core import yaml_text
 from flmd.core.nested import flattened
 from flmd.errors import InputError, one_line
 
@@ -87,9 +85,9 @@ def read_lock(root: Path) -> Lock:
 def parse_lock(text: str, where: str) -> Lock:
     """The stages in the text of a dvc.lock; InputError, naming ``where``, when it is not one."""
     try:
-        tree = YAML(typ="safe").load(text)
+        tree = yaml_text.read(text)
         stages = [_stage(name, body) for name, body in (tree.get("stages") or {}).items()]
-    except (YAMLError, AttributeError, TypeError, KeyError, ValueError, RecursionError) as error:
+    except (AttributeError, TypeError, KeyError, ValueError, RecursionError) as error:
         raise InputError(
             f"not a dvc.lock: {one_line(error)[:160]}", where=where, hint="restore it with git"
         ) from None

@@ -15,10 +15,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import CommentMark, MarkedYAMLError, YAMLError
+from ruamel.yaml.error import CommentMark
 from ruamel.yaml.tokens import CommentToken
 
-from flmd.core import params
+from flmd.core import params, yaml_text
 from flmd.core.atomic import whole_or_nothing
 from flmd.errors import FlmdError, ParamsError
 from flmd.models.options import unknown
@@ -172,15 +172,13 @@ def _read(path: Path) -> tuple[str, CommentedMap]:
     """The text of a YAML file and its mapping."""
     try:
         text = path.read_text(encoding="utf-8")
-        tree = _yaml().load(text)
+        tree = yaml_text.read(text, _yaml())
     except FileNotFoundError:
         raise ParamsError("no such file", where=str(path), hint="run from the project's folder") from None
-    except MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        problem = error.problem or error.context or "not YAML"
-        raise ParamsError(f"not valid YAML: {problem}", where=f"{path}{line}") from None
-    except (YAMLError, ValueError) as error:
-        raise ParamsError(f"not valid YAML: {error}", where=str(path)) from None
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"not UTF-8 text: {error.reason}", where=str(path)) from None
+    except yaml_text.YamlTextError as error:
+        raise ParamsError(error.what, where=error.at(str(path))) from None
     if not isinstance(tree, CommentedMap):
         raise ParamsError("not a mapping of sections", where=str(path))
     return text, tree

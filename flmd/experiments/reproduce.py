@@ -20,7 +20,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from flmd.core import commands
+from flmd.core import commands, yaml_text
 from flmd.core.nested import flattened
 from flmd.errors import InputError, ParamsError
 from flmd.experiments import dvc_lock, git, machine
@@ -233,12 +233,11 @@ def _passed_on(process: subprocess.Popen[str]) -> str:
 
 def _bring_inputs(root: Path, project: Path) -> None:
     """Copy what `dvc add` tracks into the clone."""
-    yaml = YAML(typ="safe")
     for file in project.rglob("*.dvc"):
         if not file.is_file():
             continue
-        for out in (yaml.load(file) or {}).get("outs", []):
-            target = file.parent / out["path"]
+        for path in _outs_of(file):
+            target = file.parent / path
             source = root / target.relative_to(project)
             if source.is_dir():
                 shutil.copytree(source, target, dirs_exist_ok=True)
@@ -246,12 +245,25 @@ def _bring_inputs(root: Path, project: Path) -> None:
                 shutil.copy(source, target)
 
 
+def _outs_of(file: Path) -> list[str]:
+    """What a .dvc file tracks; InputError when it is none."""
+    try:
+        return [str(out["path"]) for out in (yaml_text.read(file.read_bytes()) or {}).get("outs", [])]
+    except yaml_text.YamlTextError as error:
+        raise InputError(error.what, where=error.at(str(file))) from None
+    except (AttributeError, TypeError, KeyError):
+        raise InputError("not a .dvc file", where=str(file), hint="restore it with git") from None
+
+
 def _change_params(path: Path, sources: Mapping[str, str], small: bool) -> None:
     """Set sources, and with ``small`` what of SMALL a params.yaml has, comments kept."""
     if not (sources or small):
         return
     yaml = YAML()
-    tree = yaml.load(path)
+    try:
+        tree = yaml_text.read(path.read_bytes(), yaml)
+    except yaml_text.YamlTextError as error:
+        raise ParamsError(error.what, where=error.at(str(path))) from None
     datasets = tree.get("datasets") or {}
     for name, source in sources.items():
         if name not in datasets:

@@ -12,8 +12,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeGuard
 
+from flmd.core import yaml_text
 from flmd.core.nested import flattened
 from flmd.errors import InputError, ParamsError, one_line
+from flmd.experiments import git
 
 
 class ExperimentFiles(Protocol):
@@ -155,7 +157,9 @@ def revision(root: Path, name: str) -> Iterator[RevisionFiles]:
         repo.config["core"].pop("remote", None)
         try:
             commit = resolve_rev(repo.scm, name) if name else ""
-        except (RevError, SCMError, ValueError):
+            if commit and git.git(root, "cat-file", "-t", commit).strip() != "commit":
+                commit = ""  # `HEAD:` and `HEAD:file` are a tree and a file, over which DVC stumbles
+        except (RevError, SCMError, ValueError, git.GitError):
             commit = ""
         if not commit:
             raise ParamsError(
@@ -192,8 +196,11 @@ def parsed(data: bytes, path: str, name: str) -> dict[str, Any]:
     from dvc.utils.serialize import PARSERS, ParseError
 
     where = f"{path} in {name}"
+    ending = PurePosixPath(path).suffix.lower()
     try:
-        tree = PARSERS[PurePosixPath(path).suffix.lower()](data.decode("utf-8"), path)
+        if ending in (".yaml", ".yml"):
+            yaml_text.read(data)  # its limits: DVC's parser has none
+        tree = PARSERS[ending](data.decode("utf-8"), path)
     except (ParseError, ValueError, RecursionError) as error:
         raise InputError(f"cannot be read: {one_line(error)}", where=where) from None
     if not isinstance(tree, Mapping):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flmd.core import yaml_text
 from flmd.errors import InputError, ParamsError, did_you_mean
 from flmd.schemes.base import MOST_POINTS, Scheme, scheme_of_count, unnamed_scheme
 from flmd.schemes.point_names import (
@@ -219,12 +220,9 @@ def _is_point(value: Any) -> bool:
 
 
 def _yaml(path: Path) -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     if path.stat().st_size > LARGEST_FILE:
         raise ParamsError(f"more than {LARGEST_FILE} bytes", where=str(path), expected=EXPECTED)
     try:
-        return YAML(typ="safe").load(path.read_bytes())
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise ParamsError(f"not valid YAML: {' '.join(str(error).split())[:200]}", where=str(path)) from None
+        return yaml_text.read(path.read_bytes())
+    except yaml_text.YamlTextError as error:
+        raise ParamsError(error.what, where=error.at(str(path))) from None

@@ -85,6 +85,26 @@ def test_an_archive_reads_back_and_has_the_same_bytes_each_time(tmp_path, ending
     assert list((tmp_path / "one").iterdir()) == [one]
 
 
+@pytest.mark.parametrize("name", ["set**", "set**.tar", "set**.zip"])
+def test_a_target_may_be_named_like_a_pattern(tmp_path, name):
+    write_faces([whole("a.jpg")], formats.get("pts"), tmp_path / name, IBUG68)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_name_that_is_not_utf8_goes_into_a_tar_but_not_into_a_zip(tmp_path):
+    name = os.fsdecode(b"x\xff.png")
+    source = pictures(tmp_path / "p", name)
+    with open_tree(source) as tree:
+        write_faces(
+            [whole(name)], formats.get("pts"), tmp_path / "a.tar", IBUG68, pictures=tree, images="copy"
+        )
+        with pytest.raises(InputError, match=r"'x\\\\xff.png' is not UTF-8.*write a folder or a .tar"):
+            write_faces(
+                [whole(name)], formats.get("pts"), tmp_path / "a.zip", IBUG68, pictures=tree, images="copy"
+            )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar", "p"]
+
+
 def test_pictures_are_copied_or_linked_where_the_list_looks_for_them(tmp_path):
     source = pictures(tmp_path / "p", "in/a.jpg", "b.jpg")
     faces = [whole("in/a.jpg"), whole("b.jpg"), whole("gone.jpg")]

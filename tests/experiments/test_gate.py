@@ -171,6 +171,12 @@ def test_an_unknown_baseline_is_2(gate: Any, name: str) -> None:
     assert (code, f"no revision {name!r}" in shown) == (2, True)
 
 
+@pytest.mark.parametrize("name", ["HEAD:", "HEAD^{tree}", "HEAD:reports"])
+def test_a_tree_is_no_baseline(gate: Any, name: str) -> None:
+    code, shown = gate(GOOD, *NME, baseline=name)
+    assert (code, f"no revision {name!r}" in shown) == (2, True)
+
+
 def test_metrics_that_cannot_be_read_are_2(gate: Any, committed: Path) -> None:
     assert gate([1, 2], *NME)[0] == 2
     gate(GOOD, *NME)
