@@ -106,10 +106,7 @@ def in_order(
 
     def submit(task: Task) -> Future[Result]:
         with signals.deferred(), starting():  # a pool starts its processes as tasks come in
-            try:
-                return pool.submit(_call, task)
-            except (EOFError, ConnectionError) as error:  # from the server that starts them
-                raise BrokenProcessPool from error
+            return _submitted(pool, task)
 
     finished = False
     try:
@@ -124,6 +121,13 @@ def in_order(
         if not finished:  # nobody wants what they are at
             _kill_workers(pool)
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submitted(pool: ProcessPoolExecutor, task: Any) -> Future[Any]:
+    try:
+        return pool.submit(_call, task)
+    except (EOFError, ConnectionError) as error:  # from the server that starts processes
+        raise BrokenProcessPool from error
 
 
 def _kill_workers(pool: ProcessPoolExecutor) -> None:
