@@ -25,6 +25,14 @@ from flmd.formats.common.json_lists import (
 )
 from flmd.formats.common.json_stream import JsonStream
 from flmd.formats.label_studio_pictures import PicturesByUrl
+from flmd.formats.label_studio_tasks import (
+    MOST_HELD,
+    Tasks,
+    annotations_of,
+    first_labels,
+    label_of,
+    regions_of,
+)
 from flmd.formats.label_studio_writer import write
 from flmd.formats.layout import photo_of, split_of, without_unions
 from flmd.schemes import Scheme
@@ -32,7 +40,6 @@ from flmd.schemes.point_names import LEFT_OUT, PointOrder
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
-_MOST_SCANNED = 100
 _LIST = re.compile(r"\s*\[\s*\{")
 _REQUIRED = "no *.json that is a list of Label Studio tasks with keypointlabels"
 
@@ -54,7 +61,8 @@ class LabelStudio(Format):
     annotations of a task the first that was not cancelled is read; predictions are not. Pictures: the
     URL's path, or the ``d`` of a local file's, from the JSON's folder, else the only picture whose path
     ends with it or with as much of its end as possible, an upload's prefix ("1a2b3c4d-") taken off.
-    Splits: the file's name. Subject: the picture's path. Memory holds one task.
+    Splits: the file's name. Subject: the picture's path. Memory holds one task,
+    of files up to 8 MiB their first 100.
 
     Skipped reasons: ``unknown_label``, ``duplicate_point`` (a label twice), ``not_a_number``, ``bad_box``,
     ``rotated_box``, ``rotated_image`` (by any angle but 0), ``no_image_size`` (the original one),
@@ -106,7 +114,7 @@ class LabelStudio(Format):
         """The smallest scheme with all labels of the first 100 tasks, or that of the highest number."""
         labels: dict[str, None] = {}
         for name in files:
-            labels |= _labels(tree, name)
+            labels |= first_labels(tree, name)
         found = self.names.scheme_of(list(labels), whole=False) if labels else None
         if found is not None:
             return found
@@ -121,16 +129,18 @@ class LabelStudio(Format):
         """Yield the faces of every task in order; see the class for what is skipped."""
         orders = self.names.orders(scheme)
         for name in files:
-            labels = _labels(tree, name)
-            order = orders.of(list(labels), tree.where(name), whole=False) if labels else PointOrder({})
             with tree.open(name) as stream:
                 document = JsonStream(stream, tree.where(name))
                 if document.kind != "array":
                     raise document.fail("not a JSON list")
                 split = split_of(name) or ""
                 pictures = PicturesByUrl(tree, name, split)
-                for number, task in enumerate(document.items()):
-                    where = f"{tree.where(name)}:{document.line} (task {number})"
+                tasks = Tasks(document)
+                short = tree.size(name) <= MOST_HELD
+                labels = tasks.first_labels() if short else first_labels(tree, name)
+                order = orders.of(list(labels), tree.where(name), whole=False) if labels else PointOrder({})
+                for number, (line, task) in enumerate(tasks):
+                    where = f"{tree.where(name)}:{line} (task {number})"
                     for face in _faces(task, where, order, scheme.count, pictures):
                         if isinstance(face, Face):
                             face.split = split
@@ -150,42 +160,6 @@ def _middle(tree: FileTree, name: str, head: bytes) -> str:
         return ""
 
 
-def _labels(tree: FileTree, name: str) -> dict[str, None]:
-    """Labels of the points of the first 100 tasks, as far as they can be read, in the order they come in."""
-    labels: dict[str, None] = {}
-    try:
-        with tree.open(name) as stream:
-            document = JsonStream(stream, tree.where(name))
-            if document.kind == "array":
-                for _, task in zip(range(_MOST_SCANNED), document.items(), strict=False):
-                    for annotation in _annotations(task):
-                        for region in _regions(annotation, "keypointlabels"):
-                            labels |= dict.fromkeys(filter(None, [_label(region)]))
-    except InputError:
-        pass
-    return labels
-
-
-def _annotations(task: Any) -> list[dict[str, Any]]:
-    """The annotations of a task (``completions`` in old exports); none where they are something else."""
-    given = task.get("annotations", task.get("completions")) if isinstance(task, dict) else None
-    return [a for a in given if isinstance(a, dict)] if isinstance(given, list) else []
-
-
-def _regions(annotation: dict[str, Any], kind: str) -> Iterator[dict[str, Any]]:
-    result = annotation.get("result")
-    for region in result if isinstance(result, list) else ():
-        if isinstance(region, dict) and region.get("type") == kind and isinstance(region.get("value"), dict):
-            yield region
-
-
-def _label(region: dict[str, Any]) -> str | None:
-    """The label of a point, None unless it has exactly one."""
-    labels = region["value"].get("keypointlabels")
-    one = isinstance(labels, list) and len(labels) == 1 and isinstance(labels[0], str)
-    return labels[0] if one else None
-
-
 @dataclass(slots=True)
 class _Group:
     """The regions of one face."""
@@ -197,11 +171,11 @@ class _Group:
 def _groups(annotation: dict[str, Any]) -> list[_Group]:
     """The regions of an annotation by face: rectangles with their points first, other points after."""
     groups: dict[str, _Group] = {}
-    for number, region in enumerate(_regions(annotation, "rectanglelabels")):
+    for number, region in enumerate(regions_of(annotation, "rectanglelabels")):
         groups.setdefault(str(region.get("id", f"\0{number}")), _Group(region))
     boxes = list(groups.values())
     alone = _Group()
-    for region in _regions(annotation, "keypointlabels"):
+    for region in regions_of(annotation, "keypointlabels"):
         parent = region.get("parentID")
         group = groups.setdefault(str(parent), _Group()) if isinstance(parent, str | int) else alone
         group.points.append(region)
@@ -214,7 +188,7 @@ def _groups(annotation: dict[str, Any]) -> list[_Group]:
 def _faces(
     task: Any, where: str, order: PointOrder, count: int, pictures: PicturesByUrl
 ) -> Iterator[Face | Skipped]:
-    annotations = _annotations(task)
+    annotations = annotations_of(task)
     if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
         yield Skipped("bad_annotation", where, "a task without data")
         return
@@ -245,7 +219,7 @@ def _face(group: _Group, image: str, where: str, order: PointOrder, count: int) 
     landmarks = np.full((count, 2), np.nan, np.float32)
     seen: set[int] = set()
     for region in group.points:
-        label = _label(region)
+        label = label_of(region)
         place = None if label is None else order.place(label)
         if place == LEFT_OUT:
             continue

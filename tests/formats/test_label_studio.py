@@ -261,3 +261,27 @@ def test_damaged_files_end_in_faces_skipped_or_input_errors(tmp_path: Path) -> N
             FORMAT.scheme_in(tree, ("x.json",))
         with open_tree(tmp_path) as tree, contextlib.suppress(FlmdError):
             assert all(isinstance(f, Face | Skipped) for f in FORMAT.read(tree, P2, ("x.json",)))
+
+
+@pytest.mark.parametrize("held", [0, 1 << 20])
+def test_tasks_held_while_their_labels_are_gathered_are_all_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    """250 tasks, more than are looked at for their labels."""
+    monkeypatch.setattr("flmd.formats.label_studio.MOST_HELD", held)
+    tasks = [task(box(), point("0", x=number % 100), point("1")) for number in range(250)]
+    text = "[\n" + ",\n".join(map(json.dumps, tasks)) + "\n]"
+    (tmp_path / "a.json").write_text(text)
+    with open_tree(tmp_path) as tree:
+        items = list(FORMAT.read(tree, get_scheme("points68"), ("a.json",)))
+    assert [item.where.rpartition("a.json:")[2] for item in items] == [
+        f"{number + 2} (task {number}, face 0)" for number in range(250)
+    ]
+    # A file that breaks off has the good tasks before the fault, whether they are held or not.
+    (tmp_path / "a.json").write_text(text[: text.index("\n", 3000)] + "\n!")
+    read: list = []
+    with open_tree(tmp_path) as tree, pytest.raises(InputError, match="broken JSON"):
+        for item in FORMAT.read(tree, get_scheme("points68"), ("a.json",)):
+            read.append(item)  # those before the error are wanted
+    assert [item.where for item in read] == [item.where for item in items[: len(read)]]
+    assert len(read) > 1
