@@ -218,6 +218,31 @@ def test_inputs_are_found_in_a_folder_that_is_named(project: Path, tmp_path: Pat
     assert [link["state"] for link in chain["links"]] == ["", "verified", "not here"]
 
 
+def test_a_file_of_another_project_with_the_same_name_is_no_link(
+    project: Path, tmp_path: Path, ask: Ask
+) -> None:
+    """A colleague's model in a folder, and in a project, that have a store and an archive of those names."""
+    there = tmp_path / "theirs"
+    there.mkdir()
+    made = provenance.made_from({}, {}, stage="convert")
+    write_store(there / "a.h5", {**made, "inputs": {"a": "0" * 64}})
+    write_model(there / "best.pt", provenance.made_from({there / "a.h5": made}, {}, stage="flmd train"))
+    mine = project / "from_a_colleague.pt"
+    shutil.copy(there / "best.pt", mine)
+    code, chain = ask(mine)
+    assert code == 0, ask.err
+    assert [(link["name"], link["state"]) for link in chain["links"][1:]] == [("a.h5", "not here")]
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (there / "a.h5").rename(kept / "a.h5")
+    write_store(there / "a.h5", {})
+    code, chain = ask(there / "best.pt")
+    assert (code, chain["links"][1]["state"]) == (0, "not here")
+    # The bytes decide: where the very file is at hand, the link is verified.
+    code, chain = ask(mine, "--in", kept)
+    assert (code, chain["links"][1]["state"]) == (0, "verified")
+
+
 def test_an_old_output_names_the_old_commit_and_a_changed_tree_is_said(project: Path, ask: Ask) -> None:
     first = git(project, "rev-parse", "HEAD")
     model = project / "data/model/best.pt"

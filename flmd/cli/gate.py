@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flmd.core import terminal
-from flmd.errors import InputError, ParamsError
+from flmd.errors import InputError, ParamsError, did_you_mean
 
 if TYPE_CHECKING:
     from flmd.experiments.gate import Limit
@@ -50,7 +50,6 @@ def gate_command(
     from flmd.experiments import gate, revision_files
 
     limits = _limits(metric, max_regression)
-    directions = {name: _higher(name, higher) for name in limits}
     if higher is not None and all(gate.higher_is_better(name) is not None for name in limits):
         flag = "--higher-is-better" if higher else "--lower-is-better"
         raise ParamsError(f"{flag}, but every name here says it", hint="leave it out")
@@ -65,6 +64,7 @@ def gate_command(
         with revision_files.revision(root, revision) as after:
             new, new_missing = _metrics(after, path)
             revision = after.name
+    directions = {name: _higher(name, higher, [*old, *new]) for name in limits}
     deviations = _deviations(spread) if any(limit.is_sigma for limit in limits.values()) else {}
     verdicts = [
         gate.judge(n, old, new, limit, higher=directions[n], spread=deviations) for n, limit in limits.items()
@@ -106,10 +106,15 @@ def _limits(metrics: list[str], default: str) -> dict[str, Limit]:
     return found
 
 
-def _higher(name: str, flag: bool | None) -> bool:
+def _higher(name: str, flag: bool | None, there: list[str]) -> bool:
+    """Whether more is better, by the name or the flag; ``there``: the metrics of both sides."""
     from flmd.experiments.gate import higher_is_better
 
     known = higher_is_better(name)
+    if known is None and flag is None and name not in there:
+        raise ParamsError(
+            f"--metric {name}: there is no such metric", hint=did_you_mean(name, dict.fromkeys(there))
+        )
     if known is None and flag is None:
         raise ParamsError(
             f"--metric {name}: the name does not say which way is better",

@@ -14,6 +14,7 @@ import typer
 from numpy.typing import NDArray
 
 from flmd.cli.choices import Exif
+from flmd.cli.common import check_free
 from flmd.cli.reading import ExifFrame, Names, reading
 from flmd.conversion.context_crops import Cropped, crop_image
 from flmd.conversion.face_source import StoredFaces
@@ -48,6 +49,7 @@ def preview_command(
     from_: Annotated[str | None, typer.Option("--from", help="Format of PATH; found out by default.")] = None,
     names: Names = None,
     exif: ExifFrame = Exif.AUTO,
+    overwrite: Annotated[bool, typer.Option(help="Replace the output if it exists.")] = False,
 ) -> None:
     """Draw a contact sheet of faces: boxes, points, the lines that join them; hidden points are hollow.
 
@@ -55,6 +57,7 @@ def preview_command(
     """
     from flmd.conversion.opening import open_faces
 
+    check_free(output, overwrite)
     with open_faces(path, from_=from_, names=reading(names).names, exif=exif.value) as source:
         if isinstance(source, StoredFaces):
             drawn = draw_sheet(source.store, output, count=count, seed=seed, numbers=numbers, worst=worst)
@@ -75,6 +78,11 @@ def preview_command(
             for reason, number in sorted(missed.items()):
                 terminal.say(f"not drawn: {reason} {number}", err=True)
     terminal.say(f"{output}: {drawn} faces")
+    if worst:
+        terminal.say(
+            "the numbers: Procrustes distance of a face's points from the mean shape, whatever its place, "
+            "size and turn; 0 is the same shape, 1 a jumble"
+        )
 
 
 def draw_sheet(
@@ -221,7 +229,10 @@ def _titles(rows: NDArray[np.intp], images: list[str], far: NDArray[np.float64] 
     titles = [f"{row}  {Path(name).name}" for row, name in zip(rows.tolist(), images, strict=True)]
     if far is None:
         return titles
-    return [f"{title}  {far[row]:.2f}" for title, row in zip(titles, rows.tolist(), strict=True)]
+    return [
+        f"{title}\nfrom the mean shape {far[row]:.2f}"
+        for title, row in zip(titles, rows.tolist(), strict=True)
+    ]
 
 
 def _draw(

@@ -128,7 +128,8 @@ def split_command(
     test: Annotated[float, typer.Option(help="Share to test on, of all faces.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Another seed draws others.")] = 0,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The store to write; by default STORE is replaced.")
+        Path | None,
+        typer.Option("--output", "-o", help="The store to write; without, --overwrite replaces STORE."),
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the output if it exists.")] = False,
 ) -> None:
@@ -140,6 +141,10 @@ def split_command(
 
     if output is not None:
         check_free(output, overwrite)
+    elif not overwrite:
+        raise ParamsError(
+            "would be replaced", where=str(path), hint="write another with -o, or add --overwrite"
+        )
     with (
         FaceStore(path) as faces,
         tqdm(desc="split", total=len(faces), unit="face", disable=None) as bar,

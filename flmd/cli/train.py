@@ -70,7 +70,11 @@ def train_command(
                 rule=rule_of_boxes(data),
             )
         if processes.first:
-            terminal.say(f"{out / 'best.pt'}: best epoch {result.best_epoch}, loss {result.best_val:.6g}")
+            terminal.say(
+                f"{out / 'best.pt'}: best epoch {result.best_epoch}, {result.best_by} {result.best_val:.6g}"
+            )
+            if result.best_by != "validation loss":
+                terminal.say("no face has split val: the best epoch is the best by training loss", err=True)
 
 
 def _record(store: Path, settings: Params) -> dict[str, object]:

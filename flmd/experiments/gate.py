@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from flmd.core.terminal import TextTable
-from flmd.errors import ParamsError
+from flmd.errors import ParamsError, did_you_mean
 from flmd.experiments import seed_spread
 from flmd.experiments.revision_files import finite
 
@@ -166,8 +166,16 @@ def table(verdicts: Sequence[Verdict], baseline: str, now: str) -> TextTable:
 
 
 def notes(metrics: Sequence[str], baseline: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What makes a comparison unfair: a different number of faces measured or left out on the two sides."""
-    found = []
+    """What makes a comparison unfair: a different number of faces measured or left out on the two sides.
+
+    And of a metric that neither side has, which one may be meant.
+    """
+    there = dict.fromkeys([*baseline, *now])
+    found = [
+        f"note: there is no metric {name}; {did_you_mean(name, there) or 'none is called so'}"
+        for name in metrics
+        if there and name not in there
+    ]
     for part in dict.fromkeys(metric.rpartition(".")[0] for metric in metrics):
         for key, about in (("faces", "measured on"), ("faces_unmeasured", "could not measure")):
             name = f"{part}.{key}" if part else key

@@ -88,6 +88,10 @@ class _Project:
         self.folders = [file.absolute().parent, *folders]
         self._digests: dict[Path, tuple[str, str]] = {}
         self._progress = progress
+        # A file of a recorded name is the recorded one only where the project made the file asked for: where
+        # its dvc.lock has it by path, or a copy of it by digest. Elsewhere equal names are chance.
+        outs = self.lock.outs
+        self.made_file = bool(outs) and (self.shown(file) in outs or self.digests(file)[1] in outs.values())
 
     def digests(self, path: Path) -> tuple[str, str]:
         """SHA-256 and md5 of a file, read once."""
@@ -116,7 +120,11 @@ class _Project:
         return next((path for path in paths if path.rpartition("/")[2] == name), None)
 
     def locate(self, name: str, sha256: str, unless: Path) -> tuple[Path | None, str]:
-        """The file at hand of a recorded input, and its state."""
+        """The file at hand of a recorded input, and its state.
+
+        A file of its name and other bytes "differs" in the project that made the file asked for; of another
+        project's input it says nothing.
+        """
         name = Path(SECOND.sub("", name)).name
         known = self.known_as(name)
         places = [self.root / known] if self.root is not None and known else []
@@ -125,7 +133,7 @@ class _Project:
         for place in there:
             if self.digests(place)[0] == sha256:
                 return place, VERIFIED
-        return (there[0], DIFFERS) if there else (None, ABSENT)
+        return (there[0], DIFFERS) if there and self.made_file else (None, ABSENT)
 
 
 def trace(path: Path, folders: list[Path], progress: Callable[[int], object] = lambda n: None) -> Chain:
@@ -192,7 +200,7 @@ def _follow(
                 if inner is not None:
                     below = inner
                     earlier = {**inner.earlier, **earlier}
-            known = project.known_as(SECOND.sub("", recorded))
+            known = project.known_as(SECOND.sub("", recorded)) if project.made_file else None
             shown = project.shown(place) if place is not None else known or recorded
             todo.append((shown, digest, how, below, record.stage if record else ""))
 

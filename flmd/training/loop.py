@@ -60,6 +60,11 @@ class FitResult:
     best_epoch: int
     best_val: float
 
+    @property
+    def best_by(self) -> str:
+        """The loss that the best epoch was chosen by: "validation loss" or "training loss"."""
+        return "validation loss" if "val_loss" in self.history[-1] else "training loss"
+
 
 def fit(
     train: CropSource,

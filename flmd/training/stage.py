@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from flmd.core import params, processor, provenance
@@ -50,4 +51,6 @@ def train() -> None:
                 print(f"not trained on: {', '.join(left_out)}; train.datasets leaves it out")
             files = [path for path in curves.rglob("*") if path.is_file() and path.name != provenance.BESIDE]
             provenance.write_beside(curves / provenance.BESIDE, made_from, files)
-            print(f"best epoch {result.best_epoch}, validation loss {result.best_val:.6g}")
+            print(f"best epoch {result.best_epoch}, {result.best_by} {result.best_val:.6g}")
+            if result.best_by != "validation loss":
+                print("no face has split val: the best epoch is the best by training loss", file=sys.stderr)

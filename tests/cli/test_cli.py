@@ -127,3 +127,33 @@ def test_preview_and_inspect(
     assert "16 faces, scheme ibug68" in capsys.readouterr().out
     assert call(monkeypatch, flmd_data, "convert", store, tmp_path / "back.xml", "--to", "dlib-xml") == 0
     assert (tmp_path / "back.xml").read_text().count("<box") == 16
+
+
+def test_split_replaces_a_store_only_when_told_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], store: Path
+) -> None:
+    before = store.read_bytes()
+    assert call(monkeypatch, flmd_data, "split", store, "--by", "subject") == 2
+    assert f"{store}: would be replaced; write another with -o, or add --overwrite" in capsys.readouterr().err
+    assert store.read_bytes() == before
+    assert call(monkeypatch, flmd_data, "split", store, "--by", "subject", "--overwrite") == 0
+    assert store.read_bytes() != before
+
+
+def test_training_without_validation_faces_says_what_best_means(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    store: Path,
+    settings: Path,
+    tmp_path: Path,
+) -> None:
+    bare = tmp_path / "bare.h5"
+    assert (
+        call(monkeypatch, flmd_data, "split", store, "--by", "subject", "--val", 0, "-o", bare, "--test", 0.2)
+        == 0
+    )
+    run = tmp_path / "run"
+    assert call(monkeypatch, flmd, "train", bare, "-o", run, "--params", settings, "--workers", 1) == 0
+    said = capsys.readouterr()
+    assert "best epoch 1, training loss" in said.out
+    assert "no face has split val: the best epoch is the best by training loss" in said.err

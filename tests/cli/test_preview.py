@@ -152,7 +152,13 @@ def test_the_command(
     convert_list(tmp_path, people, tmp_path / "s.h5")[1].close()
     sheet = tmp_path / "sheet.png"
     assert run(tmp_path / "s.h5", "-o", sheet, "--worst", "--count", 3) == 0
-    assert capsys.readouterr().out == f"{sheet}: 3 faces\n"
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"{sheet}: 3 faces"
+    assert "Procrustes distance" in said[1]
     assert sheet.read_bytes().startswith(b"\x89PNG")
-    assert run(tmp_path / "none.xml", "-o", sheet) == 2
+    assert run(tmp_path / "s.h5", "-o", sheet) == 2
+    assert f"{sheet}: exists already; add --overwrite" in capsys.readouterr().err
+    assert run(tmp_path / "s.h5", "-o", sheet, "--overwrite") == 0
+    assert capsys.readouterr().out == f"{sheet}: 12 faces\n"
+    assert run(tmp_path / "none.xml", "-o", tmp_path / "other.png") == 2
     assert "no such file" in capsys.readouterr().err

@@ -100,6 +100,19 @@ def test_a_missing_metric_fails_on_either_side(gate: Any) -> None:
     assert "no reports/metrics.json in bare" in says
     code, says = gate(GOOD, "--metric", "ibug300w.nme_mouht:2%")
     assert (code, "MISSING in the baseline and now" in says) == (1, True)
+    assert "there is no metric ibug300w.nme_mouht; did you mean 'ibug300w.nme'?" in says
+
+
+def test_a_missing_metric_is_named_before_its_direction_is_asked_for(gate: Any) -> None:
+    code, says = gate(GOOD, "--metric", "ibug300w.nmee")
+    assert (
+        code,
+        "--metric ibug300w.nmee: there is no such metric; did you mean 'ibug300w.nme'?" in says,
+    ) == (
+        2,
+        True,
+    )
+    assert "which way" not in says
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None, "0.04", True, [0.04], {}])
