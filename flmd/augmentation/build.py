@@ -158,7 +158,13 @@ def build(
     pixels = int(np.prod(augmenter.image_shape))
     need = sum(counts.values()) * (pixels + store.scheme.count * 9 + 60)
     with h5file.creating(target, need=need) as file:
-        crop = {"stored_margin": store.crop_spec.margin, **config.model_dump()}
+        context = store.crop_spec
+        crop = {
+            "stored_margin": context.margin,
+            "stored_size": context.size,
+            "stored_color": context.color,
+            **config.model_dump(),
+        }
         h5file.set_header(
             file, FORMAT, VERSION, scheme=store.scheme.name, crop=crop, seed=seed, made_from=made_from
         )

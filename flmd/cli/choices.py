@@ -65,6 +65,13 @@ class ChartKind(StrEnum):
     PDF = "pdf"
 
 
+class Resample(StrEnum):
+    """How faces are cut out of pictures: as training cut them, or in one resampling."""
+
+    STORE = "store"
+    DIRECT = "direct"
+
+
 class DeployedKind(StrEnum):
     """The file that a model is exported as."""
 

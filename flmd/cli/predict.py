@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flmd.cli.choices import PicturesBeside
+from flmd.cli.choices import PicturesBeside, Resample
 from flmd.cli.common import check_free
 from flmd.core import terminal
 from flmd.errors import FlmdError, InputError, ParamsError
@@ -45,6 +45,9 @@ Beside = Annotated[PicturesBeside, typer.Option(help="Copy or link the pictures 
 Exif = Annotated[bool, typer.Option(help="Turn pictures upright as their EXIF says.")]
 Partial = Annotated[
     bool, typer.Option(help="Leave points that the format's scheme has and the model has not unlabelled.")
+]
+ResampleName = Annotated[
+    Resample, typer.Option(help="store: cut faces as training did; direct: resample once.")
 ]
 Overwrite = Annotated[bool, typer.Option(help="Replace results that are in the folder.")]
 SecondLook = Annotated[
@@ -87,6 +90,7 @@ def predict_command(
     second_look: SecondLook = False,
     flip_average: FlipAverage = False,
     device: Device = "auto",
+    resample: ResampleName = Resample.STORE,
     overwrite: Overwrite = False,
 ) -> None:
     """Find faces and their points; draw them and write them as annotations.
@@ -109,7 +113,13 @@ def predict_command(
 
     fmt = formats.get(to)
     with open_sources(paths, without=out) as sources:
-        landmarker = flmd.load(_model(model), device, second_look=second_look, flip_average=flip_average)
+        landmarker = flmd.load(
+            _model(model),
+            device,
+            second_look=second_look,
+            flip_average=flip_average,
+            resample=resample.value,
+        )
         _warn_of_drawn_faces(landmarker.info.made_from, model)
         mapping = _mapping(landmarker, fmt, partial)
         find = detection.get(detector)
@@ -140,6 +150,7 @@ def camera_command(
     numbers: Numbers = False,
     every: Every = 8,
     smooth: Smooth = True,
+    resample: ResampleName = Resample.STORE,
     overwrite: Annotated[bool, typer.Option(help="Replace OUT.")] = False,
 ) -> None:
     """Show the points on what a camera sees, in a window; escape or q ends it.
@@ -161,7 +172,7 @@ def camera_command(
     with ExitStack() as stack:
         reader = stack.enter_context(open_camera(camera))
         show = stack.enter_context(window(f"flmd camera {camera}")) if out is None else (lambda frame: True)
-        landmarker = flmd.load(_model(model), "auto")
+        landmarker = flmd.load(_model(model), "auto", resample=resample.value)
         tracker = FaceTracker(landmarker, detection.get(detector), every=every, smooth=smooth)
         done = predict_video(reader, tracker, video=out, numbers=numbers, show=show, most_seconds=seconds)
     where = f"{out}: " if out else ""

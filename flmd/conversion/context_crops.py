@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.conversion import frames
-from flmd.conversion.settings import BoxPolicy, Color, CropSettings
+from flmd.conversion.settings import BoxPolicy, CropSettings
 from flmd.core import geometry, images
+from flmd.core.context_crop import cut_context, reduction_for
 from flmd.core.orientation import SHOWN, STORED, orientation_affine, orientation_of, turned_size
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
@@ -60,7 +61,8 @@ def crop_image(
         if not usable:
             return [item for item in placed if isinstance(item, Skipped)]
         sha256 = hashlib.sha256(data).hexdigest()
-        reduction = _reduction(data, usable, settings)
+        boxes = np.stack([face.box for face in usable if face.box is not None])
+        reduction = reduction_for(data, boxes, settings.spec)
         pixels = images.decode(data, reduction)
     except images.ImageError as error:
         return [Skipped(error.reason, where, error.what) for _ in faces]
@@ -128,14 +130,6 @@ def _likely_cause(box: NDArray[np.float32], looked: _Looked, frame: str) -> str:
     return text if _is_outside(box, looked.size(other)) else f"{text}: they fit --exif {other}"
 
 
-def _reduction(data: bytes, faces: list[Face], settings: CropSettings) -> int:
-    """The largest cheap reduction that keeps every face at or above its size in the crop."""
-    if not images.is_jpeg(data):
-        return 1
-    sides = [settings.margin * float(geometry.box_side(f.box)) for f in faces if f.box is not None]
-    return next(n for n in images.REDUCTIONS if n == 1 or min(sides) >= n * settings.size)
-
-
 def _crop(
     face: Face,
     pixels: NDArray[np.uint8],
@@ -149,7 +143,6 @@ def _crop(
     from_stored = affine
     if looked.turns(face):
         from_stored = geometry.compose(affine, orientation_affine(looked.orientation, *looked.stored))
-    from_reduced = geometry.compose(from_stored, geometry.invert(geometry.resize_affine(1 / reduction)))
-    crop = images.warp(pixels, from_reduced, settings.size)
-    planes = images.to_grey(crop) if settings.color == Color.GREY else crop.transpose(2, 0, 1)
+    crop = cut_context(pixels, from_stored, reduction, settings.spec)
+    planes = crop if crop.ndim == 2 else crop.transpose(2, 0, 1)
     return Cropped(face, np.ascontiguousarray(planes), affine, sha256)

@@ -27,7 +27,8 @@ class CropSpec:
     margin : side of the padded square over the box's longer side, both in pixels of the picture.
     color : "rgb" or "grey".
     kept : the share of that square's side that the crop shows, about the middle; above 0, at most 1.
-    stored_margin : margin of the context crop that it was cut from; None where it was cut from the picture.
+    stored_margin, stored_size, stored_color : of the context crop that it was cut from; None where it was cut
+        from the picture, or where a model of before does not say.
     augmentation : the other settings of ``augment`` that training faces were made with, as in params.yaml.
 
     Raises
@@ -40,18 +41,27 @@ class CropSpec:
     color: str
     kept: float = 1.0
     stored_margin: float | None = None
+    stored_size: int | None = None
+    stored_color: str | None = None
     augmentation: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not (self.size > 0 and self.margin > 0 and 0 < self.kept <= 1):
             raise ValueError(f"a crop of {self.size} px, {self.margin} times the box, of which {self.kept}")
-        if self.color not in COLORS:
-            raise ValueError(f"color is {self.color!r}; expected rgb or grey")
+        if self.color not in COLORS or self.stored_color not in (None, *COLORS):
+            raise ValueError(f"color is {self.color!r}, {self.stored_color!r}; expected rgb or grey")
 
     @property
     def shape(self) -> tuple[int, ...]:
         """(S, S) grey, (3, S, S) RGB: one crop as stores and arrays hold it."""
         return (self.size, self.size) if self.color == "grey" else (3, self.size, self.size)
+
+    @property
+    def context(self) -> CropSpec | None:
+        """The context crop that this one is cut from; None where that is not known, or there is none."""
+        if self.stored_margin is None or self.stored_size is None or self.stored_color is None:
+            return None
+        return CropSpec(self.stored_size, self.stored_margin, self.stored_color)
 
     @property
     def zoom(self) -> float:
@@ -76,7 +86,8 @@ class CropSpec:
     def to_dict(self) -> dict[str, Any]:
         """Flat JSON values under the names of params.yaml: input_size, padding, crop, color and the rest."""
         own = {"input_size": self.size, "padding": self.margin, "crop": self.kept, "color": self.color}
-        stored = {} if self.stored_margin is None else {"stored_margin": self.stored_margin}
+        names = ("stored_margin", "stored_size", "stored_color")
+        stored = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return {**stored, **self.augmentation, **own}
 
     @classmethod
@@ -88,12 +99,15 @@ class CropSpec:
         KeyError : input_size, padding, crop or color is missing. TypeError, ValueError : impossible values.
         """
         rest = dict(fields)
-        stored = rest.pop("stored_margin", None)
+        margin, size = rest.pop("stored_margin", None), rest.pop("stored_size", None)
+        colour = rest.pop("stored_color", None)
         return cls(
             size=int(rest.pop("input_size")),
             margin=float(rest.pop("padding")),
             kept=float(rest.pop("crop")),
             color=str(rest.pop("color")),
-            stored_margin=None if stored is None else float(stored),
+            stored_margin=None if margin is None else float(margin),
+            stored_size=None if size is None else int(size),
+            stored_color=None if colour is None else str(colour),
             augmentation=rest,
         )

@@ -1,9 +1,9 @@
-"""From a whole picture to what a network sees of its faces, with one resampling.
+"""From a whole picture to what a network sees of its faces: through the crop of a store, or directly.
 
-Training cuts faces from context crops, which come from JPEGs decoded at 1/2, 1/4 or 1/8 where the face is
-large (:mod:`flmd.conversion.context_crops`). Here a face that shrinks by 2 or more is first averaged over
-blocks of 2, 4 or 8 pixels, which is what such a decoder does, so that the network meets the sharpness it was
-trained with.
+A network is trained on crops that were resampled twice, from the picture to the store's context crop and
+from that to its input. :func:`cut_through_context` does the same with the same code, so that a network in use
+meets the pixels it was trained with. :func:`cut` resamples once, which leaves about 7 % more gradient; it is
+for models that do not say how their store's crops were made, and for who prefers it (``resample="direct"``).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.core import geometry, images
+from flmd.core.context_crop import cut_context, reduction_for
+from flmd.core.crop_spec import CropSpec
 from flmd.inference.picture import Picture
 
 _BORDER = 2  # pixels beyond the square that the last bilinear look-up needs
@@ -33,6 +35,43 @@ def crop_affines(
     centre = geometry.apply(upright, geometry.box_centre(boxes))
     squares = np.concatenate([centre - (side - 1) / 2, side, side], axis=1)
     return geometry.compose(geometry.square_crop(squares, zoom, size), upright)
+
+
+def cut_through_context(
+    picture: Picture, boxes: NDArray[np.floating], crop: CropSpec
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Cut crops as training does: first the store's crop, then the network's from it.
+
+    Parameters
+    ----------
+    boxes : (N, 4) stored pixels, all faces of the picture: a JPEG is decoded at one size for all of them.
+    crop : of the network; its ``context`` says how the store's crops were made.
+
+    Returns
+    -------
+    (N, S, S) or (N, 3, S, S) uint8; (N, 2, 3) from stored pixels to pixels of the crops.
+    """
+    context = crop.context
+    assert context is not None
+    affine = crop_affines(picture, boxes, crop.zoom, crop.size)
+    out = np.zeros((len(boxes), *crop.shape), np.uint8)
+    if not len(boxes):
+        return out, affine
+    to_context = crop_affines(picture, boxes, context.zoom, context.size)
+    from_context = geometry.compose(affine, geometry.invert(to_context))
+    reduction = reduction_for(picture.encoded, boxes, context)
+    pixels = picture.reduced(reduction)
+    grey = crop.color == "grey"
+    for row in range(len(boxes)):
+        source = cut_context(pixels, to_context[row], reduction, context)
+        if source.ndim == 3 and crop.grey_first:
+            source = images.to_grey(source)
+        seen = images.warp(source, from_context[row], crop.size)
+        if seen.ndim == 3:
+            out[row] = images.to_grey(seen) if grey else seen.transpose(2, 0, 1)
+        else:
+            out[row] = seen
+    return out, affine
 
 
 def cut(
@@ -67,7 +106,10 @@ def cut(
 def _part_in_use(
     pixels: NDArray[np.uint8], affine: NDArray[np.float64], size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The part of a picture that a crop shows, reduced where it is far too large; its affine to the crop."""
+    """The part of a picture that a crop shows, reduced where it is far too large; its affine to the crop.
+
+    A face that shrinks by 2 or more is first averaged over blocks of 2, 4 or 8 pixels, as JPEG decoders do.
+    """
     height, width = pixels.shape[:2]
     shrink = 1 / float(geometry.scale_of(affine))
     block = next(n for n in images.REDUCTIONS if n == 1 or shrink >= n - 1e-6)

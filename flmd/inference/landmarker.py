@@ -22,7 +22,7 @@ from flmd.errors import FlmdError, InputError, ParamsError, StoreError
 from flmd.face import Face, visibility_of
 from flmd.inference import detection
 from flmd.inference.detection import Detector, Found
-from flmd.inference.face_crops import crop_affines, cut
+from flmd.inference.face_crops import crop_affines, cut, cut_through_context
 from flmd.inference.picture import ImageLike, Picture, open_picture
 from flmd.schemes import Scheme, get_scheme
 
@@ -36,11 +36,17 @@ Backend = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 # Ending of a model file -> what loads it: (path, device) -> (Backend, ModelInfo). Any other is torch's.
 LOADERS: dict[str, str] = {".onnx": "flmd.inference.deploy.onnx_runtime:load"}
 TORCH = "flmd.inference.torch_backend:load"
+STORE, DIRECT = "store", "direct"  # how faces are resampled on their way to the network
 BATCH = 64  # crops; what the backend gets at once
 
 
 def load(
-    path: Path | str, device: str = "auto", *, second_look: bool = False, flip_average: bool = False
+    path: Path | str,
+    device: str = "auto",
+    *,
+    second_look: bool = False,
+    flip_average: bool = False,
+    resample: str = STORE,
 ) -> Landmarker:
     """A model file, ready to be used.
 
@@ -49,10 +55,14 @@ def load(
     path : a model of flmd: ``best.pt`` of a training, or an ONNX file of ``flmd export``.
     device : "auto", "cpu", "cuda" ...
     second_look, flip_average : see :class:`Landmarker`.
+    resample : "store": faces are cut out as the faces it was trained on were, through a crop like the
+        store's; "direct": in one resampling, a little sharper and a little faster. A model that does not say
+        how its store's crops were made is always used directly.
 
     Raises
     ------
-    InputError : there is no such file. StoreError : it is not a model. ParamsError : no such device.
+    InputError : there is no such file. StoreError : it is not a model. ParamsError : no such device, or
+        another ``resample``.
 
     Example
     -------
@@ -67,7 +77,9 @@ def load(
     module, _, attribute = LOADERS.get(path.suffix.lower(), TORCH).partition(":")
     backend, info = getattr(importlib.import_module(module), attribute)(path, device)
     try:
-        return Landmarker(backend, info, second_look=second_look, flip_average=flip_average)
+        return Landmarker(
+            backend, info, second_look=second_look, flip_average=flip_average, resample=resample
+        )
     except FlmdError as error:
         raise StoreError(error.what, where=str(path), expected=error.expected, hint=error.hint) from None
 
@@ -81,21 +93,32 @@ class Landmarker:
     second_look : draw each box anew around the points found first, as the boxes of the training faces lie,
         and look again: boxes of another rule, or a little off, then matter less. Twice the work.
     flip_average : take the mean of the points of a crop and of its mirror image. Twice the work.
+    resample : as for :func:`load`.
 
     Raises
     ------
     ParamsError : no such scheme, or one that cannot be mirrored; a model that does not say how its boxes
-        lie around points. StoreError : the scheme has another number of points than the model.
+        lie around points; another ``resample``. StoreError : the scheme has another number of points than
+        the model.
 
     Attributes
     ----------
-    scheme : of the points. crop : how faces are cut out for the network.
+    scheme : of the points. crop : how faces are cut out for the network. resample : "store" or "direct".
     """
 
     def __init__(
-        self, backend: Backend, info: ModelInfo, *, second_look: bool = False, flip_average: bool = False
+        self,
+        backend: Backend,
+        info: ModelInfo,
+        *,
+        second_look: bool = False,
+        flip_average: bool = False,
+        resample: str = STORE,
     ) -> None:
+        if resample not in (STORE, DIRECT):
+            raise ParamsError(f"resample is {resample!r}", expected=f"{STORE} or {DIRECT}")
         self.backend, self.info = backend, info
+        self.resample = DIRECT if info.crop.context is None else resample
         self.scheme: Scheme = get_scheme(info.scheme)
         if self.scheme.count != info.points:
             raise StoreError(
@@ -192,8 +215,9 @@ class Landmarker:
     def _look(self, picture: Picture, boxes: NDArray[np.float64]) -> NDArray[np.float32]:
         """(N, K, 2) stored pixels: what the network says of (N, 4) boxes, cut out once."""
         points = np.zeros((len(boxes), self.scheme.count, 2), np.float32)
+        all_crops, affines = self.crops(picture, boxes)
         for start in range(0, len(boxes), BATCH):
-            crops, affine = self.crops(picture, boxes[start : start + BATCH])
+            crops, affine = all_crops[start : start + BATCH], affines[start : start + BATCH]
             at_crop = self.backend(crops)
             if self._flip_order is not None:
                 other = mirrored.back(self.backend(mirrored.mirror(crops)), self.crop.size, self._flip_order)
@@ -209,6 +233,8 @@ class Landmarker:
         self, picture: Picture, boxes: NDArray[np.floating]
     ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """What the network sees of (N, 4) boxes: crops for the backend, (N, 2, 3) stored -> crop pixels."""
+        if self.resample == STORE:
+            return cut_through_context(picture, boxes, self.crop)
         affine = crop_affines(picture, boxes, self.crop.zoom, self.crop.size)
         crops = cut(picture, affine, self.crop.size, self.crop.color, grey_first=self.crop.grey_first)
         return crops, affine

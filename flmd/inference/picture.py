@@ -7,7 +7,7 @@ Coordinates are those of the stored pixels everywhere. EXIF only says how the pi
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -33,11 +33,22 @@ class Picture:
     name : as messages and annotations name it; "" for an array or bytes.
     pixels : (H, W, 3) uint8 RGB, as stored.
     orientation : EXIF's 1 to 8; 1 is upright.
+    encoded : the file of a JPEG, which can be decoded again at a part of its size; else empty.
     """
 
     name: str
     pixels: NDArray[np.uint8]
     orientation: int = 1
+    encoded: bytes = field(default=b"", repr=False)
+    _reduced: dict[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False, compare=False)
+
+    def reduced(self, reduction: int) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB as the decoder makes it at 1/``reduction`` of the size; kept once made."""
+        if reduction == 1:
+            return self.pixels
+        if reduction not in self._reduced:
+            self._reduced[reduction] = images.decode(self.encoded, reduction)
+        return self._reduced[reduction]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -90,7 +101,8 @@ def open_picture(
         )
     try:
         images.probe(data, max_pixels=max_pixels)
-        return Picture(where, images.decode(data), orientation_of(data) if exif else 1)
+        encoded = data if images.is_jpeg(data) else b""
+        return Picture(where, images.decode(data), orientation_of(data) if exif else 1, encoded)
     except InputError as error:
         raise located(error, where) from None
 

@@ -86,3 +86,10 @@ def test_a_crop_must_lie_inside_the_stored_one() -> None:
 def test_impossible_crops(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CropSpec(**{"size": 8, "margin": 1.3, "color": "grey", **changes})  # type: ignore[arg-type]
+
+
+def test_a_model_knows_the_crops_of_its_store_once_it_says_all_of_them() -> None:
+    whole = {**OLD, "stored_size": 160, "stored_color": "rgb"}
+    assert CropSpec.from_dict(OLD).context is None
+    assert CropSpec.from_dict(whole).context == CropSpec(160, 2.4, "rgb")
+    assert CropSpec.from_dict(whole).to_dict() == whole
