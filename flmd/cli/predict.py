@@ -104,24 +104,26 @@ def predict_command(
     Example: flmd predict photos/ --model data/model/best.pt -o out
     """
     wanted = _Wanted(out, to, numbers, drawn, images, exif, every, smooth, partial, overwrite)
-    if out.exists() and not out.is_dir():
-        raise ParamsError("is a file", where=str(out), expected="a folder for the results")
+    ways = {"second_look": second_look, "flip_average": flip_average, "resample": resample.value}
+    _run(paths, model, detector, device, ways, wanted)
+
+
+def _run(
+    paths: list[str], model: Path, detector: str, device: str, ways: dict[str, Any], wanted: _Wanted
+) -> None:
+    """All pictures and videos of a run; ``ways``: how the model is used, as for ``flmd.load``."""
+    if wanted.out.exists() and not wanted.out.is_dir():
+        raise ParamsError("is a file", where=str(wanted.out), expected="a folder for the results")
     import flmd
     from flmd import formats
     from flmd.inference import detection
     from flmd.inference.video.sources import open_sources
 
-    fmt = formats.get(to)
-    with open_sources(paths, without=out) as sources:
-        landmarker = flmd.load(
-            _model(model),
-            device,
-            second_look=second_look,
-            flip_average=flip_average,
-            resample=resample.value,
-        )
+    fmt = formats.get(wanted.to)
+    with open_sources(paths, without=wanted.out) as sources:
+        landmarker = flmd.load(_model(model), device, **ways)
         _warn_of_drawn_faces(landmarker.info.made_from, model)
-        mapping = _mapping(landmarker, fmt, partial)
+        mapping = _mapping(landmarker, fmt, wanted.partial)
         find = detection.get(detector)
         targets = _targets(sources, fmt, wanted)
         bad: list[str] = []

@@ -71,6 +71,7 @@ def load(
     >>> faces[0].landmarks.shape  # doctest: +SKIP
     (68, 2)
     """
+    _check_resample(resample)
     path = Path(path)
     if not path.is_file():
         raise InputError("no such file", where=str(path), expected="a model: train one, or `dvc pull`")
@@ -115,8 +116,7 @@ class Landmarker:
         flip_average: bool = False,
         resample: str = STORE,
     ) -> None:
-        if resample not in (STORE, DIRECT):
-            raise ParamsError(f"resample is {resample!r}", expected=f"{STORE} or {DIRECT}")
+        _check_resample(resample)
         self.backend, self.info = backend, info
         self.resample = DIRECT if info.crop.context is None else resample
         self.scheme: Scheme = get_scheme(info.scheme)
@@ -238,6 +238,11 @@ class Landmarker:
         affine = crop_affines(picture, boxes, self.crop.zoom, self.crop.size)
         crops = cut(picture, affine, self.crop.size, self.crop.color, grey_first=self.crop.grey_first)
         return crops, affine
+
+
+def _check_resample(resample: str) -> None:
+    if resample not in (STORE, DIRECT):
+        raise ParamsError(f"resample is {resample!r}", expected=f"{STORE} or {DIRECT}")
 
 
 def _checked(boxes: ArrayLike, picture: Picture) -> NDArray[np.float64]:
