@@ -134,7 +134,7 @@ class TrainingArrays:
         columns = self._groups[name]
         if datasets is not None and set(datasets) != set(self.datasets(name)):
             present = columns["dataset"]
-            keep = np.isin(present, [d.encode() for d in datasets])
+            keep = np.isin(present, [h5file.encode_text(d) for d in datasets])
             rows = np.flatnonzero(keep)
             if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
                 columns = {k: v[rows[0] : rows[-1] + 1] for k, v in columns.items()}

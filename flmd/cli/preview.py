@@ -22,7 +22,7 @@ from flmd.conversion.settings import BoxPolicy, CropSettings
 from flmd.core import geometry, terminal
 from flmd.core.orientation import STORED
 from flmd.curation.alignment import mean_shape, procrustes_distance, to_complex
-from flmd.errors import InputError, StoreError
+from flmd.errors import InputError, StoreError, printable
 from flmd.evaluation import galleries
 from flmd.face import Face, Skipped
 from flmd.schemes import Scheme
@@ -226,7 +226,7 @@ def _order(
 
 
 def _titles(rows: NDArray[np.intp], images: list[str], far: NDArray[np.float64] | None) -> list[str]:
-    titles = [f"{row}  {Path(name).name}" for row, name in zip(rows.tolist(), images, strict=True)]
+    titles = [f"{row}  {printable(Path(name).name)}" for row, name in zip(rows.tolist(), images, strict=True)]
     if far is None:
         return titles
     return [

@@ -9,7 +9,10 @@ from collections.abc import Iterable
 
 def ranked(subjects: Iterable[str], seed: int) -> list[str]:
     """Distinct subjects in an order that depends only on their names and the seed."""
-    return sorted(set(subjects), key=lambda s: hashlib.sha256(f"{seed}\0{s}".encode()).digest())
+    return sorted(
+        set(subjects),
+        key=lambda s: hashlib.sha256(f"{seed}\0{s}".encode("utf-8", "surrogateescape")).digest(),
+    )
 
 
 def take_share(subjects: list[str], share: float, seed: int) -> set[str]:

@@ -24,6 +24,7 @@ from flmd.models.checkpoint import ModelInfo
 from flmd.models.devices import choose_device, cpu_threads
 from flmd.schemes import Scheme, get_scheme
 from flmd.schemes.mapping import mapping
+from flmd.store import h5file
 from flmd.store.face_store import FaceStore
 
 BLOCK = 512
@@ -220,7 +221,7 @@ def test_faces(store: FaceStore, rows: NDArray[np.intp]) -> TestFaces:
 def faces_under(store: FaceStore, rows: NDArray[np.intp], scheme: Scheme) -> TestFaces:
     """:func:`test_faces`, with their points mapped to a scheme."""
     names = ("image", "dataset", "subset", "subject", "box_source")
-    texts = {name: store.texts(name, rows) for name in names}
+    texts = {name: list(map(h5file.shown, store.texts(name, rows))) for name in names}
     numbers = {name: store.numbers(name, rows) for name in ("box", "landmarks", "visibility")}
     if scheme.name != store.scheme.name:
         change = mapping(store.scheme, scheme)
@@ -293,5 +294,5 @@ def mean_shapes(store: FaceStore, scheme: Scheme | None = None) -> dict[str, NDA
         if len(rows):
             points = store.numbers("landmarks", rows)
             points = points if change is None else change.points(points)
-            shapes[name] = metrics.mean_shape(points, store.numbers("box", rows))
+            shapes[h5file.shown(name)] = metrics.mean_shape(points, store.numbers("box", rows))
     return shapes

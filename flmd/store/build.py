@@ -155,10 +155,20 @@ def copy_rows(
         for source in sources:
             for start in range(0, len(source), BLOCK):
                 rows = slice(start, min(start + BLOCK, len(source)))
-                for name in numeric_columns(scheme.count, crop):
-                    block = values.check(source.origin, name, source.column(name)[rows], rows)
+                numbers, texts = _checked(source, rows, list(numeric_columns(scheme.count, crop)))
+                for name, block in numbers.items():
                     builder.put(name, first + start, block)
-                for name in TEXTS:
-                    builder.put_texts(name, first + start, source.texts(name, rows))
+                for name, words in texts.items():
+                    builder.put_texts(name, first + start, words)
                 progress(rows.stop - start)
             first += len(source)
+
+
+def _checked(
+    source: Rows, rows: slice, columns: Sequence[str]
+) -> tuple[dict[str, NDArray[Any]], dict[str, list[str]]]:
+    """The numeric and text columns of some rows; StoreError when they are not what columns promise."""
+    numbers = {name: values.check(source.origin, name, source.column(name)[rows], rows) for name in columns}
+    texts = {name: source.texts(name, rows) for name in TEXTS}
+    values.check_faces(source.origin, numbers, texts, rows.start)
+    return numbers, texts

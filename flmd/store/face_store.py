@@ -136,7 +136,7 @@ class FaceStore:
         """Row numbers of the faces whose text columns equal all of these, e.g. ``split="test"``."""
         keep = np.ones(len(self), bool)
         for name, value in texts.items():
-            keep &= self._maps[name] == value.encode()
+            keep &= self._maps[name] == h5file.encode_text(value)
         return np.flatnonzero(keep)
 
     def faces(self, rows: slice | None = None) -> Iterator[Face]:

@@ -99,6 +99,11 @@ def encode_text(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def shown(text: str) -> str:
+    """A text of a store for a table, a plot or JSON: bytes that are not UTF-8 become ``\\xff``."""
+    return encode_text(text).decode("utf-8", "backslashreplace")
+
+
 def decode_texts(raw: NDArray[np.bytes_]) -> list[str]:
     """The reverse of :func:`encode_texts`."""
     return [t.decode("utf-8", "surrogateescape") for t in raw.tolist()]

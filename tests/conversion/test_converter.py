@@ -238,7 +238,7 @@ def test_opening_a_store_reads_no_pixels(tmp_path: Path) -> None:
     _, store = convert_list(tmp_path, [make_face("a.png")], tmp_path / "s.h5")
     with store:
         assert isinstance(store.crops, np.memmap)
-        offset = store._file["crops"].id.get_offset()
+        offset = store._file.get("crops").dataset.place
         assert offset % 4096 == 0
         raw = store.path.read_bytes()[offset : offset + store.crops.nbytes]
         assert raw == store.crops.tobytes()
