@@ -29,6 +29,14 @@ SECRET_KEYS = (
 """Names, as a regular expression, of what in an address lets its holder in."""
 _SIGNALS = ("SIGTERM", "SIGHUP")
 _TWICE = 2.0  # seconds within which a signal that comes again is the same one: `timeout` sends it twice
+STARVED = (
+    "failed to map segment from shared object",
+    "can't allocate memory",
+    "annot allocate memory",
+    "nsufficient memory",
+    "can't start new thread",
+)
+"""What the loader, torch, OpenCV and Python's threads say when there is no memory left (``ulimit -v``)."""
 _USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/\s'\"<>]*)@")
 _SECRET = re.compile(rf"(?<=[?&])({SECRET_KEYS})=[^&\s'\"<>]*", re.IGNORECASE)
 
@@ -213,10 +221,10 @@ def run(function: Callable[[], object], *, debug: bool | None = None) -> int:
         return _report(error, os_error_message(error), 2, debug)
     except RecursionError as error:
         return _report(error, "an input is nested too deeply", 2, debug)
-    except MemoryError as error:
-        text = "there is not enough memory; give it more, or use fewer workers"
-        return _report(error, text, 2, debug)
     except Exception as error:
+        if isinstance(error, MemoryError) or any(words in str(error) for words in STARVED):
+            text = "there is not enough memory; give it more, or use fewer workers"
+            return _report(error, text, 2, debug)
         text = (
             f"{type(error).__name__}: {one_line(error)} (a failure of flmd; run with --debug for the trace)"
         )

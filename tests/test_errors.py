@@ -101,3 +101,22 @@ def test_without_a_stderr_the_exit_code_stands(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(sys, "stderr", None)
     assert errors.run(fail) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ImportError("libopenblas.so: failed to map segment from shared object"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_too_little_memory_is_no_failure_of_flmd(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> None:
+        raise error
+
+    assert errors.run(work, debug=False) == 2
+    assert capsys.readouterr().err.startswith("error: there is not enough memory; ")

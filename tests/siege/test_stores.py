@@ -6,7 +6,9 @@ FLMD_SIEGE_STORES=5000 FLMD_SIEGE_SEED=3 python -m pytest tests/siege/test_store
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 from flmd.cli import store_tools
 from flmd.errors import StoreError
 from flmd.store.face_store import FaceStore
-from tests.siege import stores
+from tests.siege import store_mutations, stores
 
 
 @pytest.mark.slow
@@ -27,6 +29,27 @@ def test_damaged_and_hostile_stores_end_in_one_line() -> None:
         int(os.environ.get("FLMD_SIEGE_SEED", "18")),
     )
     assert [str(finding) for finding in stores.siege(count, seed)] == []
+
+
+@pytest.mark.parametrize("mebibytes", [250, 400, 600])
+def test_with_too_little_memory_a_command_ends_in_one_line(tmp_path: Path, mebibytes: int) -> None:
+    """``ulimit -v``: at any size the store is checked, or one line says that memory is too little."""
+    store = store_mutations.make_seeds(tmp_path).good
+    words = "from flmd.cli.flmd_data import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", words, "validate", str(store)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (mebibytes << 20,) * 2),
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    said = ended.stderr.strip()
+    assert ended.returncode in (0, 2), said
+    if ended.returncode == 2:
+        assert said.startswith("error: ")
+        assert len(said.splitlines()) == 1
 
 
 def _fails() -> NoReturn:
