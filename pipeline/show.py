@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from flmd import errors
 
 
 def main() -> None:
-    """Read reports/ and print the table; note which machine made outputs that are new."""
-    from flmd.core import terminal
-    from flmd.evaluation import report_files
-    from flmd.experiments import dvc_lock, machine
+    """Call the command; what it needs is imported here, where Ctrl-C is one line."""
+    from flmd.cli.show import show_command
 
-    terminal.show(*report_files.metrics_table(*report_files.read(Path("reports"))))
-    machine.record(Path(), dvc_lock.read_lock(Path()))
+    show_command()
 
 
 if __name__ == "__main__":

@@ -6,24 +6,31 @@ from typing import Annotated
 
 import typer
 
-from flmd.cli import recipes, remotes
+from flmd.cli import dataset, recipes, remotes
 from flmd.cli.app import app_command
 from flmd.cli.bench import bench_command
 from flmd.cli.common import main_for, print_version
 from flmd.cli.evaluate import evaluate_command
 from flmd.cli.export import export_command
 from flmd.cli.gate import gate_command
+from flmd.cli.init import init_command
 from flmd.cli.models import models_command
 from flmd.cli.predict import camera_command, predict_command
 from flmd.cli.provenance import provenance_command
 from flmd.cli.report import report_command
+from flmd.cli.show import show_command
+from flmd.cli.stage import stage_command
 from flmd.cli.train import train_command
 from flmd.cli.verify import verify_command
 
 app = typer.Typer(help="Landmark models: train them, measure them.", no_args_is_help=True)
+app.add_typer(dataset.app, name="dataset")
 app.add_typer(recipes.app, name="recipe")
 app.add_typer(remotes.app, name="remote")
 for name, command in (
+    ("init", init_command),
+    ("stage", stage_command),
+    ("show", show_command),
     ("verify", verify_command),
     ("provenance", provenance_command),
     ("app", app_command),

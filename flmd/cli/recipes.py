@@ -48,11 +48,22 @@ def show(name: Name, folder: Folder = None) -> None:
 def apply(name: Name, params_file: ParamsFile = Path("params.yaml"), folder: Folder = None) -> None:
     """Merge a recipe into params.yaml, comments kept, and print what changed.
 
+    Where there is no params.yaml, flmd's own is written first. What a recipe says of data sets that are not
+    in params.yaml is left out.
+
     Example: flmd recipe apply cnn6-youtube && dvc repro
     """
     from flmd.experiments import recipes
+    from flmd.projects import settings
 
-    changes = recipes.apply(recipes.load(name, folder or recipes.folder()), params_file)
+    recipe = recipes.load(name, folder or recipes.folder())
+    if params_file == Path(settings.NAME) and not params_file.exists():
+        settings.write_own(params_file)
+        terminal.say(f"{params_file}: flmd's own, as there was none")
+    missing = recipes.left_out(recipe, recipes.read(params_file))
+    changes = recipes.apply(recipe, params_file)
+    if missing:
+        terminal.say(f"left out, as they are not in {params_file}: {', '.join(missing)}", err=True)
     for change in changes:
         terminal.say(str(change))
     if not changes:

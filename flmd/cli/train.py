@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 Store = Annotated[Path, typer.Argument(metavar="STORE", help="A face store, from `flmd-data convert`.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for best.pt, last.pt and the arrays.")]
-ParamsFile = Annotated[Path, typer.Option("--params", help="The settings.")]
+ParamsFile = Annotated[
+    Path | None, typer.Option("--params", help="The settings; params.yaml here, else flmd's own.")
+]
+RecipeName = Annotated[
+    str | None,
+    typer.Option("--recipe", help="Of `flmd recipe list`: merged into the settings, not the file."),
+]
 Processes = Annotated[int | None, typer.Option(help="Processes; all CPUs by default.")]
 Scheduler = Annotated[
     str | None,
@@ -27,7 +33,8 @@ Overwrite = Annotated[bool, typer.Option(help="Replace the models in OUT.")]
 def train_command(
     store: Store,
     out: Out,
-    params_file: ParamsFile = Path("params.yaml"),
+    params_file: ParamsFile = None,
+    recipe: RecipeName = None,
     workers: Processes = None,
     scheduler: Scheduler = None,
     overwrite: Overwrite = False,
@@ -37,17 +44,20 @@ def train_command(
     All data sets of the store are used. A killed run goes on from its last finished epoch. Under torchrun
     its processes share every batch.
 
-    Example: flmd train data/faces.h5 --out runs/first
+    Example: flmd train faces.h5 --recipe fast --out runs/first
     """
-    from flmd.core import params, processor
+    from flmd.core import processor
+    from flmd.projects.settings import load
 
-    settings = params.load(params_file)
+    settings, origin = load(params_file, recipe)
     processor.restart_pinned(settings.train.cpu)
     from flmd.augmentation import arrays
     from flmd.training import distributed, loop
     from flmd.training.faces_of import rule_of_boxes, training_faces, validation_faces
 
     with distributed.joined() as processes:
+        if processes.first:
+            terminal.say(f"settings: {origin}", err=True)
         if (out / "best.pt").exists() and not overwrite:
             raise ParamsError("holds a model already", where=str(out), hint="add --overwrite to replace it")
         made_from = _record(store, settings)

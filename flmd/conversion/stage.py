@@ -98,5 +98,5 @@ def _said(dataset: DatasetParams, faces: FaceSource, box: str) -> dict[str, Any]
     keys = {"format", "box", "split", "val_share", "test_share"}
     keys |= {key for key in ("names", "exif", "scheme") if getattr(dataset, key) != AUTO}
     # Which kind of source, and never the path: a model then knows whether its faces were drawn.
-    source = dataset.source if dataset.source in ("sample", "official") else "own"
+    source = dataset.address if dataset.address in ("sample", "official") else "own"
     return {**dataset.model_dump(include=keys), "format": faces.kind, "box": box, "source": source}

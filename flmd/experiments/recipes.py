@@ -10,6 +10,7 @@ import io
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Any
 
@@ -98,15 +99,47 @@ def apply(recipe: Recipe, path: Path) -> list[Change]:
     ------
     ParamsError : the file cannot be read, or would not be valid with the recipe; it is left as it is.
     """
-    _, tree = _read(path)
-    changes = merge(tree, recipe.settings)
-    text = io.StringIO()
-    _yaml().dump(tree, text)
-    merged = YAML(typ="safe").load(text.getvalue())
-    params.parse(merged, where=f"{path} with recipe {recipe.name}")
+    tree = read(path)
+    changes = merge(tree, fitting(recipe, tree).settings)
+    text = dumped(tree)
+    params.parse(YAML(typ="safe").load(text), where=f"{path} with recipe {recipe.name}")
     if changes:
-        _replace(path, text.getvalue())
+        replace(path, text)
     return changes
+
+
+def fitting(recipe: Recipe, tree: Mapping[str, Any]) -> Recipe:
+    """A recipe without what it says of data sets that a tree of params does not have.
+
+    Where it trains on none of those that are there, it says nothing of ``train.datasets``.
+    """
+    there = set(tree.get("datasets") or {})
+    new = {name for name, entry in _mapping(recipe.settings, "datasets").items() if "source" in (entry or {})}
+    known = there | new
+    settings = {
+        key: dict(value) if isinstance(value, Mapping) else value for key, value in recipe.settings.items()
+    }
+    if "datasets" in settings:
+        settings["datasets"] = {k: v for k, v in _mapping(settings, "datasets").items() if k in known}
+    for key in ("flip_of", "offset_of"):
+        if isinstance(named := _mapping(settings, "augment").get(key), Mapping):
+            settings["augment"][key] = {k: v for k, v in named.items() if k in known}
+    if isinstance(trained := _mapping(settings, "train").get("datasets"), list):
+        settings["train"]["datasets"] = [name for name in trained if name in known]
+        if not settings["train"]["datasets"]:
+            del settings["train"]["datasets"]
+    return replace_fields(recipe, settings=settings)
+
+
+def left_out(recipe: Recipe, tree: Mapping[str, Any]) -> list[str]:
+    """The data sets of a recipe that :func:`fitting` leaves out."""
+    kept = _mapping(fitting(recipe, tree).settings, "datasets")
+    return [name for name in _mapping(recipe.settings, "datasets") if name not in kept]
+
+
+def _mapping(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = tree.get(key)
+    return found if isinstance(found, Mapping) else {}
 
 
 def merge(tree: CommentedMap, settings: Mapping[str, Any]) -> list[Change]:
@@ -135,7 +168,7 @@ def queue(recipes: Sequence[Recipe], path: Path) -> Iterator[Recipe]:
     before = path.read_text(encoding="utf-8")
     try:
         for recipe in recipes:
-            _replace(path, before)
+            replace(path, before)
             apply(recipe, path)
             command = ["dvc", "exp", "run", "--quiet", "--queue", "--name", recipe.name]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -146,7 +179,7 @@ def queue(recipes: Sequence[Recipe], path: Path) -> Iterator[Recipe]:
     except FileNotFoundError:
         raise FlmdError("there is no dvc command", hint="activate the environment that flmd is in") from None
     finally:
-        _replace(path, before)
+        replace(path, before)
 
 
 def _leaves(settings: Mapping[str, Any], above: Key = ()) -> Iterator[tuple[Key, Any]]:
@@ -166,6 +199,18 @@ def _yaml() -> YAML:
     yaml.width = 1 << 16
     yaml.indent(mapping=2, sequence=4, offset=2)
     return yaml
+
+
+def read(path: Path) -> CommentedMap:
+    """The tree of a YAML file, which remembers comments and order; ParamsError when it is not a mapping."""
+    return _read(path)[1]
+
+
+def dumped(tree: CommentedMap) -> str:
+    """A tree of :func:`read` as text."""
+    text = io.StringIO()
+    _yaml().dump(tree, text)
+    return text.getvalue()
 
 
 def _read(path: Path) -> tuple[str, CommentedMap]:
@@ -190,7 +235,7 @@ def _set(place: CommentedMap, key: str, value: Any) -> None:
     Of a block list or mapping both hang on the value, so they are moved to the key.
     """
     old = place.get(key)
-    place[key] = _in_flow_style(value)
+    place[key] = in_flow_style(value)
     if not isinstance(old, CommentedMap | CommentedSeq) or old.fa.flow_style():
         return
     comment = old.ca.comment[0] if old.ca.comment else None
@@ -212,14 +257,14 @@ def _below(value: Any) -> str:
     return text + _below(value[last])
 
 
-def _in_flow_style(value: Any) -> Any:
+def in_flow_style(value: Any) -> Any:
     """A copy without comments; containers on one line."""
     if isinstance(value, Mapping):
-        mapping = CommentedMap({k: _in_flow_style(v) for k, v in value.items()})
+        mapping = CommentedMap({k: in_flow_style(v) for k, v in value.items()})
         mapping.fa.set_flow_style()
         return mapping
     if isinstance(value, list):
-        sequence = CommentedSeq([_in_flow_style(v) for v in value])
+        sequence = CommentedSeq([in_flow_style(v) for v in value])
         sequence.fa.set_flow_style()
         return sequence
     return value
@@ -248,7 +293,7 @@ def _one_line(value: Any) -> str:
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str) -> None:
     """Write a text file whole or not at all; its mode stays."""
     path = path.resolve()
     with whole_or_nothing(path) as new:

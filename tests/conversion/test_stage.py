@@ -120,3 +120,19 @@ def test_a_published_split_that_is_not_kept_is_said(
     add(project, "own", source="own", split="published")
     convert("own")
     assert "publish a split" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"), [("own", "own"), ("sample", "sample"), ({"sample": 40}, "sample")]
+)
+def test_a_store_says_what_kind_of_source_it_is_of(project: Path, source: object, kind: str) -> None:
+    """Never the path; a model then knows whether its faces were drawn."""
+    coco_of(project / "own", "ibug68")
+    add(project, "ibug300w", source="own", split="subject")
+    download("ibug300w")
+    tree = YAML(typ="safe").load(project / "params.yaml")
+    tree["datasets"]["ibug300w"]["source"] = source
+    YAML(typ="safe").dump(tree, project / "params.yaml")
+    convert("ibug300w")
+    with FaceStore(project / "data" / "stores" / "ibug300w.h5") as store:
+        assert store.made_from["params"]["dataset"]["source"] == kind

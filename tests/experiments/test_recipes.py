@@ -207,7 +207,7 @@ def test_comments_below_a_replaced_block_stay(tmp_path: Path) -> None:
     [
         ("about: x\ntrain: {epoch: 3}\n", "params.yaml with recipe odd: unknown key 'train.epoch'.*'epochs'"),
         ("about: x\ntrain: {lr: -1}\n", "train.lr is -1; expected greater than 0"),
-        ("about: x\ndatasets: {wflw: {split: subject}}\n", "'datasets.wflw.source' is missing"),
+        ("about: x\ndatasets: {wflw: {source: [1]}}\n", r"datasets.wflw.source is \[1\]; expected official"),
         ("about: x\naugment: {padding: 9}\n", "convert.margin: 2.4 is too small"),
         ("about: x\ntrain: {network_options: {freeze: true}}\n", "freeze: true would keep weights drawn"),
         ("about: x\ntrain: [1]\n", "train is \\[1\\]"),
@@ -259,3 +259,30 @@ def test_without_a_folder_of_its_own_a_project_has_flmds_recipes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert recipes.names(recipes.folder()) == NAMES
+
+
+def test_what_a_recipe_says_of_other_data_sets_is_left_out(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (project / "params.yaml").read_text().replace("  youtube_faces:\n", "  mine:\n")
+    (project / "params.yaml").write_text(text)
+    assert call(monkeypatch, "apply", "fast") == 0
+    said = capsys.readouterr()
+    assert said.err == "left out, as they are not in params.yaml: youtube_faces\n"
+    settings = params.load(project / "params.yaml")
+    assert list(settings.datasets) == ["ibug300w", "mine"]
+    assert settings.train.datasets == ["ibug300w", "mine"]
+    assert settings.augment.flip_of == {}  # the recipe names youtube_faces alone
+    assert settings.augment.offset_of == {"ibug300w": 0.5}
+    # A recipe that trains on a data set which is not here leaves training to those that are.
+    assert call(monkeypatch, "apply", "cnn6-youtube") == 0
+    assert params.load(project / "params.yaml").train.datasets == ["ibug300w", "mine"]
+
+
+def test_apply_in_an_empty_folder_writes_flmds_own_settings_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, "apply", "cnn6-youtube") == 0
+    assert "params.yaml: flmd's own, as there was none" in capsys.readouterr().out
+    assert params.load("params.yaml") == applied("cnn6-youtube", tmp_path)
