@@ -58,6 +58,12 @@ FlipAverage = Annotated[
 ]
 
 
+Pose = Annotated[bool, typer.Option("--pose", help="Tell the head pose of faces in pictures, in degrees.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print a line of JSON for each picture, and write no files.")
+]
+
+
 @dataclass(frozen=True)
 class _Wanted:
     """The options of one run."""
@@ -72,6 +78,8 @@ class _Wanted:
     smooth: bool
     partial: bool
     overwrite: bool
+    pose: bool
+    as_json: bool
 
 
 def predict_command(
@@ -91,6 +99,8 @@ def predict_command(
     flip_average: FlipAverage = False,
     device: Device = "auto",
     resample: ResampleName = Resample.STORE,
+    pose: Pose = False,
+    as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Find faces and their points; draw them and write them as annotations.
@@ -103,7 +113,7 @@ def predict_command(
 
     Example: flmd predict photos/ --model data/model/best.pt -o out
     """
-    wanted = _Wanted(out, to, numbers, drawn, images, exif, every, smooth, partial, overwrite)
+    wanted = _Wanted(out, to, numbers, drawn, images, exif, every, smooth, partial, overwrite, pose, as_json)
     ways = {"second_look": second_look, "flip_average": flip_average, "resample": resample.value}
     _run(paths, model, detector, device, ways, wanted)
 
@@ -123,15 +133,17 @@ def _run(
     with open_sources(paths, without=wanted.out) as sources:
         landmarker = flmd.load(_model(model), device, **ways)
         _warn_of_drawn_faces(landmarker.info.made_from, model)
-        mapping = _mapping(landmarker, fmt, wanted.partial)
         find = detection.get(detector)
-        targets = _targets(sources, fmt, wanted)
         bad: list[str] = []
-        faces = 0
-        if sources.pictures:
-            faces += _pictures(landmarker, find, sources, fmt, mapping, targets.annotations, wanted, bad)
-        for name, stem in targets.videos.items():
-            faces += _video(landmarker, find, sources, name, stem, wanted, bad)
+        if wanted.as_json:
+            faces = _print(landmarker, find, sources, wanted, bad)
+        else:
+            mapping = _mapping(landmarker, fmt, wanted.partial)
+            targets, faces = _targets(sources, fmt, wanted), 0
+            if sources.pictures:
+                faces += _pictures(landmarker, find, sources, fmt, mapping, targets.annotations, wanted, bad)
+            for name, stem in targets.videos.items():
+                faces += _video(landmarker, find, sources, name, stem, wanted, bad)
     if sources.ignored:
         terminal.say(f"passed over: {sources.ignored} files that are neither pictures nor videos", err=True)
     if bad:
@@ -139,6 +151,36 @@ def _run(
     if not faces:
         terminal.say("no face was found", err=True)
         raise typer.Exit(1)
+
+
+def _print(landmarker: Landmarker, find: Detector, sources: Sources, wanted: _Wanted, bad: list[str]) -> int:
+    """A line of JSON for each picture, flushed at once; returns how many faces."""
+    import json
+
+    from flmd.formats.common.json_lists import shortest
+    from flmd.inference.video.pictures import PictureReport, PictureRun
+
+    if sources.videos:
+        raise ParamsError(
+            f"--json, but {sources.videos[0]} is a video", hint="leave --json out: videos have tables"
+        )
+    report = PictureReport()
+    run = PictureRun(
+        landmarker, find, exif=wanted.exif, pose=wanted.pose, complain=lambda line: _complain(line, bad)
+    )
+    for name, faces in run.each(sources.tree, sources.pictures, report):
+        told = [
+            {
+                "box": [float(number) for number in shortest(face.box)],
+                "points": [[float(x), float(y)] for x, y in map(shortest, face.landmarks)],
+                **face.attributes,
+            }
+            for face in faces
+            if face.box is not None
+        ]
+        line = {"image": name, "scheme": landmarker.scheme.name, "faces": told}
+        print(json.dumps(line, ensure_ascii=True), flush=True)
+    return report.faces
 
 
 def camera_command(
@@ -226,6 +268,7 @@ def _pictures(
         exif=wanted.exif,
         drawn=wanted.out / "drawn" if wanted.drawn else None,
         numbers=wanted.numbers,
+        pose=wanted.pose,
         complain=lambda line: _complain(line, bad),
     )
     faces: Iterator[Face] = run.faces(sources.tree, sources.pictures, report)

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from flmd.cli.audit import audit_command
 from flmd.core import geometry
-from flmd.curation.audit import identities, search
+from flmd.curation.audit import identities, page, search
 from flmd.curation.audit.descriptors import unit_vectors
 from flmd.curation.audit.findings import Audit
 from flmd.curation.audit.identities import people_elsewhere
@@ -121,6 +121,11 @@ def test_a_mirrored_twin_is_found_by_pixels_whatever_its_name(faces: Faces) -> N
         ("mirrored", (5, COUNT + 1), True),
     ]
     assert max(p.landmark_error or 0 for p in pairs) < 1e-3
+    # Only the one whose name says so was made on purpose; across splits, or with other landmarks, none is.
+    assert [page.is_intended(p) for p in sorted(pairs, key=lambda p: p.rows)] == [False, True]
+    named = next(p for p in pairs if p.names_agree)
+    assert not page.is_intended(replace(named, splits=("train", "test")))
+    assert not page.is_intended(replace(named, landmark_error=0.3))
 
 
 def test_a_twin_whose_points_were_not_reordered_is_found_and_its_landmarks_disagree(faces: Faces) -> None:

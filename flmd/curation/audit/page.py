@@ -23,8 +23,13 @@ COPIES = (  # kind of pair, title, what it is
         "Nearly the same picture",
         "Copies but for encoding, shift, size or brightness; also neighbouring frames of a video.",
     ),
-    ("mirrored", "Mirrored twins", "One is the other mirrored left to right, found by pixels."),
+    ("mirrored", "Mirrored pictures", "One is the other mirrored left to right, found by pixels."),
 )
+TWINS = (
+    "Made on purpose: the names say that one is the other mirrored, and their landmarks agree. No fault, as "
+    "both are in one split; they are listed so that none is missed."
+)
+AGREE = 0.05  # of a face's radius: the landmarks of intended twins differ by no more
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def _sections(found: Audit) -> Iterator[Section]:
         yield Section(title, about, [_of_shared(item) for item in shared])
     for kind, title, about in COPIES:
         for across, where in ((True, "across splits"), (False, "within a split")):
-            pairs = found.pairs_of(kind, across)
+            pairs = [pair for pair in found.pairs_of(kind, across) if across or not is_intended(pair)]
             joined = f" They join into {groups_of(pairs):,} groups." if pairs else ""
             yield Section(f"{title}, {where}", about + joined, [_of_pair(item) for item in pairs])
     yield Section(
@@ -98,6 +103,17 @@ def _sections(found: Audit) -> Iterator[Section]:
         [_of_outlier(item) for item in found.outliers],
         single=True,
     )
+    twins = [pair for pair in found.pairs_of("mirrored", False) if is_intended(pair)]
+    yield Section("Mirrored twins, intended", TWINS, [_of_pair(item) for item in twins])
+
+
+def is_intended(pair: Pair) -> bool:
+    """Whether a mirrored pair within a split was made on purpose: by its names, and with the labels mirrored.
+
+    Across splits no twin is harmless, and one whose landmarks disagree was mirrored without them.
+    """
+    agree = pair.landmark_error is None or pair.landmark_error <= AGREE
+    return pair.kind == "mirrored" and not pair.across and pair.names_agree and agree
 
 
 def _of_shared(item: Shared) -> Card:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.core import geometry
+from flmd.core import geometry, palette
 
 _SUB = 4  # bits of sub-pixel precision that cv2's shapes take
-POINT, BOX, TEXT, EDGE = (60, 255, 60), (255, 170, 40), (255, 255, 255), (0, 0, 0)
+POINT, BOX = palette.rgb(palette.PREDICTED), palette.rgb(palette.BOX)
+TEXT, EDGE = palette.rgb(palette.LABEL), palette.rgb(palette.EDGE)
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,19 @@ class DrawnFace:
     label: str = ""
 
 
-def draw(pixels: NDArray[np.uint8], faces: Iterable[DrawnFace], *, numbers: bool = False) -> None:
+def draw(
+    pixels: NDArray[np.uint8],
+    faces: Iterable[DrawnFace],
+    *,
+    numbers: bool = False,
+    skeleton: Sequence[tuple[int, int]] = (),
+) -> None:
     """Draw faces into a picture.
 
     Parameters
     ----------
     pixels : (H, W, 3) uint8 RGB, contiguous; drawn into. faces : points that are NaN are left out.
-    numbers : the index beside each point.
+    numbers : the index beside each point. skeleton : pairs of points joined by a line.
     """
     for face in faces:
         labelled = face.points[np.isfinite(face.points).all(axis=1)]
@@ -38,6 +45,7 @@ def draw(pixels: NDArray[np.uint8], faces: Iterable[DrawnFace], *, numbers: bool
         line = max(1, round(side / 150))
         if face.box is not None:
             _rectangle(pixels, np.asarray(face.box, np.float64), line)
+        _lines(pixels, face.points, skeleton, max(1, round(side / 250)))
         _dots(pixels, labelled, side)
         if numbers:
             for index, point in enumerate(face.points):
@@ -56,6 +64,16 @@ def _side(face: DrawnFace, labelled: NDArray[np.floating]) -> float:
 def _rectangle(pixels: NDArray[np.uint8], box: NDArray[np.float64], thickness: int) -> None:
     low, high = _fixed(box[:2]), _fixed(box[:2] + box[2:] - 1)
     cv2.rectangle(pixels, low, high, BOX, thickness, cv2.LINE_AA, _SUB)
+
+
+def _lines(
+    pixels: NDArray[np.uint8], points: NDArray[np.floating], skeleton: Sequence[tuple[int, int]], width: int
+) -> None:
+    """The lines of the face; one to a point that is not labelled is left out."""
+    for first, last in skeleton:
+        if np.isfinite(points[[first, last]]).all():
+            ends = _fixed(points[first]), _fixed(points[last])
+            cv2.line(pixels, *ends, POINT, width, cv2.LINE_AA, _SUB)
 
 
 def _dots(pixels: NDArray[np.uint8], points: NDArray[np.floating], side: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -19,6 +19,7 @@ from flmd.face import Face
 from flmd.inference.detection import Detector
 from flmd.inference.landmarker import Landmarker
 from flmd.inference.picture import MAX_BYTES, Picture, open_picture
+from flmd.inference.pose import posed
 from flmd.inference.video.drawing import DrawnFace, draw
 from flmd.tree import FileTree
 
@@ -47,6 +48,7 @@ class PictureRun:
     landmarker, detector : find points and faces.
     exif : look at pictures the way EXIF says.
     drawn : folder that takes the drawn pictures, or None. numbers : draw the index beside each point.
+    pose : faces get their head pose in degrees, see :func:`flmd.inference.pose.posed`.
     complain : is told of each bad picture, at once.
     """
 
@@ -55,10 +57,18 @@ class PictureRun:
     exif: bool = True
     drawn: Path | None = None
     numbers: bool = False
+    pose: bool = False
     complain: Callable[[str], object] = lambda line: None
 
     def faces(self, tree: FileTree, names: list[str], report: PictureReport) -> Iterator[Face]:
         """The faces of the pictures of a tree, in order; ``Face.image`` is the name in the tree."""
+        for _, found in self.each(tree, names, report):
+            yield from found
+
+    def each(
+        self, tree: FileTree, names: list[str], report: PictureReport
+    ) -> Iterator[tuple[str, list[Face]]]:
+        """The pictures of a tree that can be used, in order, each by its name and with its faces."""
         for name in tqdm(names, desc="predict", unit="picture", disable=None):
             try:
                 found = self._faces_of(tree, name)
@@ -71,7 +81,7 @@ class PictureRun:
             report.pictures += 1
             report.faces += len(found)
             report.without_face += not found
-            yield from found
+            yield name, found
 
     def _note(self, report: PictureReport, line: str) -> None:
         report.bad.append(line)
@@ -85,16 +95,21 @@ class PictureRun:
         try:
             picture = replace(open_picture(tree.read(name), exif=self.exif), name=name)
             faces = self.landmarker.faces(picture, self.detector(picture))
+            if self.pose:
+                faces = list(posed(faces, self.landmarker.scheme, picture.to_upright))
         except InputError as error:  # the name alone does not say which archive
             raise InputError(error.what, where=where, expected=error.expected, hint=error.hint) from None
         for face in faces:
             face.where = where
         if self.drawn is not None:
-            write_drawn(self.drawn, picture, faces, numbers=self.numbers)
+            skeleton = self.landmarker.scheme.skeleton
+            write_drawn(self.drawn, picture, faces, numbers=self.numbers, skeleton=skeleton)
         return faces
 
 
-def draw_faces(picture: Picture, faces: list[Face], *, numbers: bool = False) -> NDArray[np.uint8]:
+def draw_faces(
+    picture: Picture, faces: list[Face], *, numbers: bool = False, skeleton: Sequence[tuple[int, int]] = ()
+) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB: the upright picture, with the faces drawn where they are seen.
 
     With ``numbers`` it is enlarged by a whole factor where a face is too small for them to be read.
@@ -107,7 +122,7 @@ def draw_faces(picture: Picture, faces: list[Face], *, numbers: bool = False) ->
         if factor > 1:
             canvas = cv2.resize(canvas, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
             to_canvas = geometry.compose(geometry.resize_affine(factor), to_canvas)
-    draw(canvas, [_drawn(face, to_canvas) for face in faces], numbers=numbers)
+    draw(canvas, [_drawn(face, to_canvas) for face in faces], numbers=numbers, skeleton=skeleton)
     return canvas
 
 
@@ -123,10 +138,17 @@ def drawn_name(name: str) -> str:
     return f"{name}_faces.png"
 
 
-def write_drawn(folder: Path, picture: Picture, faces: list[Face], *, numbers: bool = False) -> Path:
+def write_drawn(
+    folder: Path,
+    picture: Picture,
+    faces: list[Face],
+    *,
+    numbers: bool = False,
+    skeleton: Sequence[tuple[int, int]] = (),
+) -> Path:
     """Write a picture with its faces drawn, upright, whole or not at all."""
     path = folder / drawn_name(picture.name)
-    bgr = cv2.cvtColor(draw_faces(picture, faces, numbers=numbers), cv2.COLOR_RGB2BGR)
+    bgr = cv2.cvtColor(draw_faces(picture, faces, numbers=numbers, skeleton=skeleton), cv2.COLOR_RGB2BGR)
     kind = _ENDINGS[path.suffix.lower()]
     options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if kind == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
     done, data = cv2.imencode(kind, bgr, options)

@@ -101,7 +101,7 @@ def predict_video(
             if faces_table is not None:
                 faces_table.write(frame, faces)
             drawn = [DrawnFace(face.points, face.box, str(face.track)) for face in faces]
-            draw(frame.pixels, drawn, numbers=numbers)
+            draw(frame.pixels, drawn, numbers=numbers, skeleton=tracker.landmarker.scheme.skeleton)
             if video is not None:
                 if writer is None:
                     height, width = frame.pixels.shape[:2]

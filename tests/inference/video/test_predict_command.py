@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from typer import Typer
 from flmd.cli.common import main_for
 from flmd.cli.predict import camera_command, predict_command
 from flmd.conversion.opening import open_faces
+from flmd.core import palette
 from flmd.core.orientation import EXIF_ORIENTATION
 from flmd.face import Face
 from flmd.inference.landmarker import load
+from flmd.schemes.head_pose import estimate_pose
 from tests.inference.video.blob import random_model
 from tests.inference.video.test_video import write_avi
 
@@ -62,9 +65,9 @@ def as_shown(points: np.ndarray) -> np.ndarray:
 
 
 def is_point_drawn(path: Path, x: float, y: float) -> bool:
-    """Whether the pixel is as green as the middle of a point."""
-    red, green, blue = np.asarray(Image.open(path).convert("RGB"))[round(y), round(x)].astype(int)
-    return bool(green > red + 60 and green > blue + 60)
+    """Whether the pixel has the colour of predicted points."""
+    pixel = np.asarray(Image.open(path).convert("RGB"))[round(y), round(x)].astype(int)
+    return bool(np.linalg.norm(pixel - palette.rgb(palette.PREDICTED)) < 90)
 
 
 def test_points_are_written_and_drawn_where_python_has_them(
@@ -88,6 +91,27 @@ def test_points_are_written_and_drawn_where_python_has_them(
         if (point >= 1).all():
             assert is_point_drawn(folder / "out" / "drawn" / drawn[name], *point)
     assert Image.open(folder / "out" / "drawn" / "b" / "c_faces.jpg").size == (80, 120)
+
+
+def test_a_line_of_json_for_each_picture_and_no_files(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path, model: Path
+) -> None:
+    assert call(monkeypatch, "predict", "in", "-m", model, "--detector", "none", "--json", "--pose") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["image"] for line in lines] == ["a.png", "b/c.jpg"]
+    assert not (folder / "predictions").exists()
+    landmarker = load(model, "cpu")
+    for line in lines:
+        assert line["scheme"] == landmarker.scheme.name
+        ((told,), (found,)) = line["faces"], landmarker.predict(folder / "in" / line["image"], "none")
+        assert np.array_equal(np.array(told["points"], np.float32), found.landmarks)
+        assert told["box"] == [0, 0, 120, 80]
+        points = found.landmarks if line["image"] == "a.png" else as_shown(found.landmarks)
+        angles = [float(angle[0]) for angle in estimate_pose(points[None])]
+        assert [told[name] for name in ("yaw", "pitch", "roll")] == pytest.approx(angles, abs=0.01)
+    write_avi(folder / "in" / "v.avi")
+    assert call(monkeypatch, "predict", "in", "-m", model, "--detector", "none", "--json") == 2
+    assert "v.avi is a video; leave --json out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

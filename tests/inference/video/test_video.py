@@ -82,7 +82,7 @@ def test_a_row_for_each_frame_and_face_and_a_drawn_video(tmp_path: Path) -> None
     for number, frame in enumerate(drawn):
         x, y = (round(v) for v in place(number))
         _, green, red = frame[y, x].astype(int)
-        assert green > red + 40, "a green dot lies on the white blob"
+        assert red > green + 40, "an orange dot lies on the white blob"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.avi", "x.csv", "x.mp4"]
 
 
