@@ -73,6 +73,44 @@ def test_the_same_bytes_twice_whatever_the_users_style(name: str, tmp_path: Path
     assert cv2.imread(str(tmp_path / "two.png")).std() > 1
 
 
+@pytest.mark.parametrize("kind", ["svg", "pdf"])
+@pytest.mark.parametrize("name", ["loss", "ced", "regions"])
+def test_vector_charts_are_the_same_bytes_and_keep_their_words(name: str, kind: str, tmp_path: Path) -> None:
+    for copy in ("one", "two"):
+        DRAWINGS[name](tmp_path / f"{copy}.{kind}")
+    one = (tmp_path / f"one.{kind}").read_bytes()
+    assert one == (tmp_path / f"two.{kind}").read_bytes()
+    assert one.startswith(b"%PDF" if kind == "pdf" else b"<?xml")
+    if kind == "svg":
+        assert b">epoch<" in one if name == "loss" else b"NME, % of the inter-ocular length" in one
+
+
+def test_another_kind_of_picture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected an ending of png, svg, pdf"):
+        plots.ced(CURVES, 0.08, tmp_path / "ced.gif", normaliser="box")
+
+
+def test_systems_have_a_panel_per_data_set_and_a_colour_each(figures: list[Figure], tmp_path: Path) -> None:
+    curves = {d: {"a": STEPS * 2, "b": STEPS * 3, "mean shape": STEPS} for d in ("one", "two")}
+    notes = {("one", "a"): "n 5, AUC 0.400"}
+    plots.ced_of_systems(curves, STEPS, 0.08, tmp_path / "ced.png", normaliser="box", notes=notes)
+    left, right = figures[0].axes
+    assert [axes.get_title() for axes in (left, right)] == ["one", "two"]
+    assert [line.get_label() for line in left.lines[:3]] == ["a  (n 5, AUC 0.400)", "b", "mean shape"]
+    colours = [[line.get_color() for line in axes.lines[:3]] for axes in (left, right)]
+    assert colours[0] == colours[1] == [*palette.SYSTEMS[:2], palette.BASELINE]
+
+
+def test_every_colour_means_one_thing() -> None:
+    on_faces = {palette.TRUE, palette.PREDICTED, palette.BOX, palette.DISTANCE}
+    assert len(on_faces) == 4
+    assert not on_faces & set(palette.DATASETS)
+    assert palette.SYSTEMS[0] == palette.PREDICTED  # one program alone has the colour of what is predicted
+    for colours in (palette.DATASETS, palette.SYSTEMS):
+        assert len(set(colours)) == len(colours)
+    assert palette.rgb("#0180ff") == (1, 128, 255)
+
+
 def find(path: Path, colour: str) -> np.ndarray:
     """(M, 2) x, y of the pixels that have a colour."""
     picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB).astype(int)
