@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export NO_ALBUMENTATIONS_UPDATE := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro verify recipes test lint format bench fuzz demo-sharing clean
+.PHONY: help setup repro verify recipes test lint format bench fuzz demo-sharing demo-own-project clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -60,6 +60,9 @@ bench: $(DEV)  ## measure against peers (installs the extra `bench`)
 
 demo-sharing: $(DEV)  ## two clones, one remote, two experiments: writes docs/sharing.md from what is printed
 	python docs/demo/sharing.py
+
+demo-own-project: $(DEV)  ## an empty folder, the wheel, one's own pictures: writes docs/your-own-project.md
+	python docs/demo/own_project.py
 
 clean:  ## remove .venv and the outputs of the pipeline (the DVC cache stays)
 	rm -rf $(VENV) data/raw data/stores data/model data/pretrained.* data/*.h5

@@ -20,7 +20,7 @@ PATH = re.compile(r"(?<![\w./~-])(?:flmd|tests|benchmarks|pipeline|docs|recipes)
 # `flmd.face.Face`, `python -m benchmarks.accuracy`; not `faces.flmd.yaml` or the key `flmd.json`
 DOTTED = re.compile(r"(?<![\w./-])(?:flmd|benchmarks|pipeline|tests)(?:\.[A-Za-z_]\w*)+(?![\w/-])")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-FILES = ("json", "yaml", "md", "py")
+FILES = ("json", "yaml", "md", "py", "version")
 
 
 def page_id(page: Path) -> str:
