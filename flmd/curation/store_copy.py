@@ -53,6 +53,6 @@ def copy_store(
             raise InputError("no faces", where=str(old.path))
         used = {"scheme": faces.scheme.name, "crops": crop is not None} if params is None else params
         made_from = faces.made_from(used, "flmd-data convert")
-        pixels = {} if crop is None else {name: old.column(name) for name in ("affine", "crops")}
+        pixels = {} if crop is None else {"affine": old.numbers("affine"), "crops": old.column("crops")}
         copy_rows([Replaced(buffer, numbers=pixels)], target, faces.scheme, crop, made_from)
         return len(buffer)

@@ -22,7 +22,7 @@ class Rows(Protocol):
 
     @property
     def origin(self) -> str:
-        """Where the rows are from, for messages."""
+        """The file that the rows are from, for messages; "" for rows that flmd has just made."""
         ...
 
     def __len__(self) -> int: ...
@@ -167,8 +167,11 @@ def copy_rows(
 def _checked(
     source: Rows, rows: slice, columns: Sequence[str]
 ) -> tuple[dict[str, NDArray[Any]], dict[str, list[str]]]:
-    """The numeric and text columns of some rows; StoreError when they are not what columns promise."""
-    numbers = {name: values.check(source.origin, name, source.column(name)[rows], rows) for name in columns}
+    """Numbers and texts of some rows; StoreError when those of a file are not what its columns promise."""
+    numbers = {name: source.column(name)[rows] for name in columns}
     texts = {name: source.texts(name, rows) for name in TEXTS}
-    values.check_faces(source.origin, numbers, texts, rows.start)
+    if source.origin:
+        for name, block in numbers.items():
+            values.check(source.origin, name, block, rows)
+        values.check_faces(source.origin, numbers, texts, rows.start)
     return numbers, texts

@@ -110,7 +110,7 @@ class ColumnBuffer:
         self._numeric = {name: Column(folder / name, *kind) for name, kind in shapes.items()}
         self._text = {name: TextColumn(folder, name) for name in (*TEXTS, *texts)}
 
-    origin = "converted faces"
+    origin = ""  # of no file
 
     def __len__(self) -> int:
         return self._numeric["landmarks"].count
