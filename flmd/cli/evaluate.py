@@ -190,7 +190,9 @@ def _predicted(
     ) as source:
         tell_passed_over(source)
         about = {"kind": "predictions", "file": Path(file).name, "format": source.kind}
-        system, matched = predicted_system(truth, name, source, about, least=wanted.overlap)
+        system, matched = predicted_system(
+            truth, name, source, about, least=wanted.overlap, frame=source.frame
+        )
         for label, digest in source.made_from({}, "")["inputs"].items():
             digests[label if label not in digests else f"{name}: {label}"] = digest
     for line in matched.lines():

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from flmd.augmentation import build
 from flmd.core.box_rule import BoxRule
+from flmd.core.orientation import STORED
 from flmd.core.params import EvaluateParams
 from flmd.errors import ParamsError, StoreError
 from flmd.evaluation import drawings, matching, measure, metrics, report_files
@@ -163,17 +164,19 @@ def predicted_system(
     about: Mapping[str, Any],
     *,
     least: float = matching.LEAST,
+    frame: str = STORED,
 ) -> tuple[System, Matched]:
     """Another program's points for the faces, matched as :mod:`flmd.evaluation.matching` says.
 
     Parameters
     ----------
     predictions : in the scheme of ``truth``. about : the file and its format, for evaluation.json.
-    least : overlap from which on two faces can be the same.
+    least : overlap from which on two faces can be the same. frame : as for
+        :func:`flmd.evaluation.matching.match_predictions`.
     """
     store = truth.store
     points = faces_under(store, np.arange(len(store)), truth.scheme).true_points
-    found = matching.match_predictions(store, truth.rows, points, predictions, least=least)
+    found = matching.match_predictions(store, truth.rows, points, predictions, least=least, frame=frame)
     told = {**about, "least_overlap": least, **found.summary()}
     return System(name, found.points, missing=True, about=told), found
 

@@ -14,10 +14,11 @@ counted and named.
 from __future__ import annotations
 
 import csv
+import json
 import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.core import geometry
+from flmd.core.orientation import FRAME, ORIENTATION, STORED, map_boxes, orientation_affine, turned_size
 from flmd.face import Face, Skipped
 from flmd.store.face_store import FaceStore
 
@@ -111,6 +113,7 @@ def match_predictions(
     predictions: Iterable[Face | Skipped],
     *,
     least: float = LEAST,
+    frame: str = STORED,
 ) -> Matched:
     """Bring another program's faces to the faces of a store.
 
@@ -121,6 +124,8 @@ def match_predictions(
     true_points : (len(store), K, 2) image pixels, NaN where not labelled, in the predictions' scheme.
     predictions : of K points each.
     least : overlap from which on two faces can be the same, above 0.
+    frame : of predictions that do not say theirs, where a picture has an EXIF orientation
+        (``flmd.core.orientation``); they are turned to the frame of the store's faces.
 
     Raises
     ------
@@ -128,7 +133,7 @@ def match_predictions(
     """
     pictures = _Pictures(store)
     done = Matched(np.zeros((0, true_points.shape[1], 2), np.float32))
-    given = _placed(predictions, pictures, done)
+    given = _placed(predictions, pictures, done, frame)
     wanted = np.zeros(len(store), bool)
     wanted[rows] = True
     points = np.full((len(store), *true_points.shape[1:]), np.nan, np.float32)
@@ -162,6 +167,7 @@ class _Pictures:
         self.rows: dict[Key, list[int]] = defaultdict(list)
         for row, key in enumerate(self.keys):
             self.rows[key].append(row)
+        self._attributes = store.texts("attributes")
 
     def chosen(self, fitting: Sequence[Key], face: Face) -> tuple[Key | None, str]:
         """The picture that a predicted face lies in, or None and why."""
@@ -169,14 +175,29 @@ class _Pictures:
             fitting = [key for key in fitting if key[0] == face.dataset] or fitting
         if len(fitting) != 1:
             return None, AMBIGUOUS if fitting else UNKNOWN
-        size = tuple(self.store.column("image_size")[self.rows[fitting[0]][0]].tolist())
-        if face.image_size and min(face.image_size) > 0 and min(size) > 0 and face.image_size != size:
-            return None, OTHER_SIZE
         return fitting[0], ""
+
+    def turned(self, face: Face, key: Key, frame: str) -> Face | None:
+        """A predicted face in the frame of the store's; None where its picture has another size."""
+        row = self.rows[key][0]
+        width, height = self.store.column("image_size")[row].tolist()
+        size = int(width), int(height)
+        said = json.loads(self._attributes[row]) if FRAME in self._attributes[row] else {}
+        orientation, wanted = int(said.get(ORIENTATION, 1)), said.get(FRAME, STORED)
+        if orientation != 1 and face.attributes.get(FRAME, frame) != wanted and min(size) > 0:
+            stored = size if wanted == STORED else turned_size(orientation, size)
+            affine = orientation_affine(orientation, *stored)
+            affine = geometry.invert(affine) if wanted == STORED else affine
+            box = None if face.box is None else map_boxes(affine, face.box[None])[0].astype(np.float32)
+            points = geometry.apply(affine, face.landmarks).astype(np.float32)
+            told = face.image_size and turned_size(orientation, face.image_size)
+            face = replace(face, landmarks=points, box=box, image_size=told or None)
+        other = face.image_size and min(face.image_size) > 0 and min(size) > 0 and face.image_size != size
+        return None if other else face
 
 
 def _placed(
-    predictions: Iterable[Face | Skipped], pictures: _Pictures, done: Matched
+    predictions: Iterable[Face | Skipped], pictures: _Pictures, done: Matched, frame: str
 ) -> dict[Key, list[Face]]:
     """The predicted faces of each picture of the store; the others are counted in ``done``."""
     found: dict[str, list[Face]] = defaultdict(list)
@@ -191,10 +212,12 @@ def _placed(
     for image, faces in found.items():
         for face in faces:
             key, why = pictures.chosen(names[image], face)
-            if key is None:
+            turned = None if key is None else pictures.turned(face, key, frame)
+            if key is None or turned is None:
+                why = why or OTHER_SIZE
                 done.unmatched.append(Unmatched("predictions", image, face.where, why))
             else:
-                given[key].append(face)
+                given[key].append(turned)
     return given
 
 

@@ -143,3 +143,24 @@ def test_a_name_that_fits_two_pictures_is_ambiguous_unless_the_data_set_tells(tm
     # Two predicted pictures of one name, neither of whose paths fits: neither is guessed.
     one, two = (a_face(f"{folder}/x.jpg", (0, 0), dataset="") for folder in "pq")
     assert reasons(matched(store, [one, two]), "predictions") == {matching.AMBIGUOUS: 2}
+
+
+@pytest.mark.parametrize("stored_frame", ["stored", "shown"])
+def test_points_of_turned_pictures_come_to_the_frame_of_the_store(tmp_path: Path, stored_frame: str) -> None:
+    """By hand, orientation 6 of a stored 120 x 80 picture: shown are 80 x 120, x' = 80 - 1 - y, y' = x."""
+    stored, shown = a_face("x.jpg", (10, 20)), a_face("x.jpg", (0, 0))
+    stored.image_size, shown.image_size = (120, 80), (80, 120)
+    x, y = stored.landmarks.T
+    shown.landmarks = np.stack([79 - y, x], axis=1)
+    shown.box = np.array([79 - 29, 10, 10, 10], np.float32)
+    truth, given = (stored, shown) if stored_frame == "stored" else (shown, stored)
+    truth.attributes = {"exif_orientation": 6, "exif_frame": stored_frame}
+    store = store_of(tmp_path, [truth])
+    other = "shown" if stored_frame == "stored" else "stored"
+    rows, points = np.array([0]), store.numbers("landmarks").astype(float)
+    done = match_predictions(store, rows, points, [given], frame=other)
+    assert done.used == 1
+    np.testing.assert_array_equal(done.points[0], truth.landmarks)
+    # Said to be in the store's frame already, they are of a picture of another size.
+    done = match_predictions(store, rows, points, [given], frame=stored_frame)
+    assert reasons(done, "predictions") == {matching.OTHER_SIZE: 1}
