@@ -178,3 +178,13 @@ def test_a_file_that_pillow_would_hand_to_another_program_is_no_picture() -> Non
     for look in (images.probe, images.decode):
         with pytest.raises(images.ImageError):
             look(page)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("side", [1e5, 1e9, 1e20, 1e30])
+def test_a_box_of_absurd_size_shows_a_speck_and_takes_little_memory(side: float) -> None:
+    white = np.full((32, 32, 3), 255, np.uint8)
+    affine = geometry.square_crop(np.array([[5.0, 5.0, side, side]]), 1.3, 32)[0]
+    seen = images.warp(white, affine, 32)
+    assert seen.shape == (32, 32, 3)
+    assert seen.mean() < 1

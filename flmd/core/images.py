@@ -27,6 +27,8 @@ except ImportError:  # slower, but the same pixels
     simplejpeg = None
 
 Pixels = NDArray[np.uint8]
+MOST_SHRUNK = 1024  # pixels of a block that are averaged: it is padded to its whole size
+FAR_OUTSIDE = 1e9  # pixels
 REDUCTIONS = (8, 4, 2, 1)
 _REDUCED = {
     1: cv2.IMREAD_COLOR,
@@ -163,7 +165,7 @@ def warp(
     would skip pixels (alias).
     """
     (a, b, _), (c, d, _) = affine.tolist()
-    shrink = int(abs(a * d - b * c) ** -0.5 + 1e-6)
+    shrink = int(min(abs(a * d - b * c) ** -0.5, MOST_SHRUNK) + 1e-6)
     if shrink >= 2:
         pixels, affine = _average_blocks(pixels, affine, size, shrink)
     mode = cv2.INTER_LINEAR if interpolation == "linear" else cv2.INTER_CUBIC
@@ -177,6 +179,7 @@ def _average_blocks(
     height, width = pixels.shape[:2]
     corners = np.array([[-1.0, -1], [size, -1], [-1, size], [size, size]])
     seen = geometry.apply(geometry.invert(affine), corners)
+    seen = np.clip(seen, -FAR_OUTSIDE, FAR_OUTSIDE)  # a box of 1e20 px has corners that no integer holds
     low = np.floor(seen.min(axis=0)).astype(int) - shrink
     high = np.ceil(seen.max(axis=0)).astype(int) + shrink + 1
     x0, y0 = int(np.clip(low[0], 0, width)), int(np.clip(low[1], 0, height))
