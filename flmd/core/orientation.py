@@ -57,11 +57,15 @@ def orientation_of(data: bytes) -> int:
     from flmd.core import images
 
     kinds = ("AVIF",) if avif else images.PILLOW_KINDS
+    # Only the header is read; a large picture is refused elsewhere, and not by taking it as not turned.
+    limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
     try:
         with PillowImage.open(io.BytesIO(data), formats=kinds) as picture:
             value = picture.getexif().get(EXIF_ORIENTATION, 1)
     except Exception:  # a damaged tag does not spoil a picture that decodes
         return 1
+    finally:
+        PillowImage.MAX_IMAGE_PIXELS = limit
     return value if isinstance(value, int) and value in TURNED else 1
 
 

@@ -81,6 +81,14 @@ def test_what_pillow_writes_is_read(kind: str) -> None:
     assert [orientation_of(encoded(kind, n)) for n in (None, 0, 9)] == [1, 1, 1]
 
 
+def test_a_picture_too_large_for_pillow_tells_its_orientation() -> None:
+    """20000x15000 announced in the header, above what Pillow opens by itself."""
+    data = bytearray(encoded("JPEG", 6))
+    frame = data.index(b"\xff\xc0") + 5
+    data[frame : frame + 4] = (15000).to_bytes(2, "big") + (20000).to_bytes(2, "big")
+    assert orientation_of(bytes(data)) == 6
+
+
 def test_an_orientation_beside_the_exif_is_read_as_pillow_reads_it() -> None:
     packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>8</tiff:Orientation></x:xmpmeta>'
     stream = io.BytesIO()
