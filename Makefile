@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export NO_ALBUMENTATIONS_UPDATE := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro verify recipes test lint format bench fuzz demo-sharing demo-own-project clean
+.PHONY: help setup repro verify recipes test lint format bench fuzz siege audit demo-sharing demo-own-project clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -51,6 +51,15 @@ format: $(DEV)  ## let ruff rewrite the code
 
 fuzz: $(DEV)  ## hostile input for every reader, other cases each time (CASES=200000)
 	python -m tests.fuzzing --count $(or $(CASES),200000)
+
+siege: $(DEV)  ## kill, damage and starve flmd, ten minutes (MINUTES=60), other cases each time (SEED=7)
+	MINUTES=$(MINUTES) SEED=$(SEED) python -m tests.siege
+
+audit: $(DEV)  ## known weaknesses of every package, and sbom.json, a bill of materials (CycloneDX)
+	test -x $(VENV)-audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)-audit && \
+	    $(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit cyclonedx-bom; }
+	$(VENV)-audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o sbom.json $(BIN)/python
+	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 bench: $(DEV)  ## measure against peers (installs the extra `bench`)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,bench]' -c constraints.txt

@@ -247,12 +247,18 @@ def run_case(name: str, seeds: list[Files], seed: int, number: int, folder: Path
             path = case / file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
+        return checked(name, case)
+    finally:
+        shutil.rmtree(case, ignore_errors=True)
+
+
+def checked(name: str, case: Path) -> str:
+    """Detect and read a folder as a format, within LONGEST seconds: "" or what went wrong."""
+    try:
         with _limited(LONGEST):
             return _read(name, case)
     except _TooLong:
         return f"took longer than {LONGEST:g} s"
-    finally:
-        shutil.rmtree(case, ignore_errors=True)
 
 
 def _read(name: str, case: Path) -> str:
