@@ -68,7 +68,9 @@ def diff_command(
 
     Example: flmd-data diff before.h5 after.h5 --tolerance 0.5
     """
+    from flmd.conversion.frames import Turner
     from flmd.conversion.opening import open_faces
+    from flmd.core.orientation import SHOWN, STORED
     from flmd.curation.diff import diff_faces
 
     if not tolerance >= 0:
@@ -80,9 +82,12 @@ def diff_command(
                 where=b,
                 hint="convert one of them to the other's scheme first",
             )
+        # One frame for both, of pictures that EXIF turns: the one that needs the fewest pictures to be there.
+        frame = SHOWN if SHOWN in (one.frame, two.frame) else STORED
+        before, after = (Turner(side.pictures, side.frame, frame).each(side) for side in (one, two))
         with tqdm(desc="compare", unit="face", disable=None) as bar:
             found = diff_faces(
-                one, two, one.scheme.count, scratch=scratch, tolerance=tolerance, progress=bar.update
+                before, after, one.scheme.count, scratch=scratch, tolerance=tolerance, progress=bar.update
             )
     if as_json:
         terminal.say_json({"a": a, "b": b, "tolerance_px": tolerance, **found.as_dict()})

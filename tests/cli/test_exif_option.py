@@ -96,3 +96,13 @@ def test_preview_draws_on_what_was_labelled(flmd_data, turned: Path, tmp_path: P
     done = flmd_data("preview", turned, "-o", tmp_path / "b.png", "--exif", "stored")
     assert done.code == 2
     assert "box_outside 1" in done.err
+
+
+def test_diff_compares_in_one_frame(flmd_data, turned: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    flmd_data("convert", turned, tmp_path / "as_stored.csv", "--to", "csv")
+    flmd_data("convert", turned, tmp_path / "s.h5", "--workers", 1)
+    for other in ("as_stored.csv", "s.h5"):
+        done = flmd_data("diff", turned, tmp_path / other, "--tolerance", 0.01, "--json")
+        found = json.loads(done.out)
+        assert (found["matched"], found["moved"]) == (1, 0)
+        assert (found["changed_box"], found["changed_image_size"]) == (0, 0)
