@@ -92,7 +92,12 @@ def make_faces(
 
     ``boxes``: (N, 4) image pixels, other ones than the store has.
     """
-    crops = np.asarray(store.crops)
+    crops, boxes = np.asarray(store.crops), store.numbers("box", rows)
+    if np.isnan(boxes).any():
+        first = rows[np.isnan(boxes).any(axis=1)][0]
+        raise StoreError(
+            "has a crop but no box", where=f"{store.path}: face {first}", hint="convert it again"
+        )
     return augmenter(
         [crops[row] for row in rows.tolist()],  # views: pixels are read where they lie
         store.numbers("affine", rows),

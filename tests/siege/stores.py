@@ -260,7 +260,9 @@ def _open_arrays() -> None:
 
 def _verdict(command: Command, code: int, said: str, seconds: float) -> str:
     """What is wrong with how a command ended; "" when nothing is."""
-    lines = [line for line in said.splitlines() if not line.startswith(("epoch", "lost", "note"))]
+    lines = [
+        line for line in said.splitlines() if not line.startswith(("epoch", "lost", "note", "settings: "))
+    ]
     if seconds > LONGEST:  # of its own: other programs may slow the clock
         return f"took {seconds:.1f} s of the processor"
     if code not in command.good:
