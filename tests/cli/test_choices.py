@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+from flmd.cli import choices
 from flmd.cli.choices import DeployedKind, EvaluatedSplit, Normaliser, PicturesBeside, SplitUnit
 from flmd.conversion.settings import BoxPolicy, Color, SplitPolicy
 from flmd.core.params import ConvertParams, DatasetParams, EvaluateParams
@@ -21,7 +22,8 @@ def test_options_offer_what_the_library_takes() -> None:
 
 
 def test_params_and_commands_offer_the_same() -> None:
-    assert set(BoxPolicy) == set(get_args(DatasetParams.model_fields["box"].annotation))
+    assert {"auto", *BoxPolicy} == set(get_args(DatasetParams.model_fields["box"].annotation))
+    assert set(choices.Exif) == set(get_args(DatasetParams.model_fields["exif"].annotation))
     assert set(SplitPolicy) == {"keep", *get_args(DatasetParams.model_fields["split"].annotation)}
     assert set(Color) == set(get_args(ConvertParams.model_fields["color"].annotation))
     assert set(Normaliser) == set(get_args(EvaluateParams.model_fields["normaliser"].annotation))
