@@ -10,6 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from flmd.core import geometry, images
@@ -188,3 +190,28 @@ def test_a_box_of_absurd_size_shows_a_speck_and_takes_little_memory(side: float)
     seen = images.warp(white, affine, 32)
     assert seen.shape == (32, 32, 3)
     assert seen.mean() < 1
+
+
+@given(
+    st.floats(-180, 180),
+    st.floats(0.55, 3),
+    st.tuples(st.floats(-300, 100), st.floats(-300, 100)),
+    st.sampled_from([(97, 120), (61, 80, 3)]),
+    st.sampled_from(["linear", "cubic"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_way_on_arm_gives_the_same_pixels(degrees, zoom, shift, shape, interpolation) -> None:
+    """Whole numbers of our own through cv2.remap, beside cv2.warpAffine."""
+    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    cos, sin = zoom * np.cos(np.radians(degrees)), zoom * np.sin(np.radians(degrees))
+    inverse = images.backwards(np.array([[cos, -sin, shift[0]], [sin, cos, shift[1]]]))
+    mode = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}[interpolation]
+    ours = cv2.remap(picture, *images.places(inverse, 64), mode, borderMode=cv2.BORDER_CONSTANT)
+    assert np.array_equal(images.resample(picture, inverse, 64, interpolation), ours)
+
+
+def test_matrices_are_inverted_onto_a_grid_that_float64_multiplies_exactly() -> None:
+    affine = np.array([[0.7, 0.1, 3.3], [-0.2, 0.9, 5.1]])
+    inverse = images.backwards(affine)
+    assert np.array_equal(inverse * 2**20, np.rint(inverse * 2**20))
+    np.testing.assert_allclose(geometry.compose(affine, inverse), [[1, 0, 0], [0, 1, 0]], atol=1e-5)

@@ -151,13 +151,17 @@ class Augmenter:
             points[flipped] = points[flipped][:, self._flip]
             seen[flipped] = seen[flipped][:, self._flip]
         from_crop = geometry.compose(affine, geometry.invert(crop_affine)[face])
+        backwards, shrinks = images.backwards(from_crop), geometry.scale_of(from_crop) < 0.51
         changes = self._changes(keys[face], variant)
         if out is None:
             out = np.empty((len(face), *self.image_shape), np.uint8)
         for row in range(len(face)):
             if row % each == 0:
                 source = self.source(crops[face[row]])
-            pixels = images.warp(source, from_crop[row], self.config.input_size)
+            if shrinks[row]:
+                pixels = images.warp(source, from_crop[row], self.config.input_size)
+            else:
+                pixels = images.resample(source, backwards[row], self.config.input_size)
             self._finish(pixels, changes[row], out[row])
         return Augmented(out, points.astype(np.float32), seen, affine)
 

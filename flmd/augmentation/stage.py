@@ -12,7 +12,7 @@ from flmd.store.face_store import FaceStore
 
 def augment() -> None:
     """Write data/arrays.h5."""
-    processor.restart_pinned("portable")
+    processor.restart_pinned("portable", needed=False)
     settings = params.load()
     source = Path("data/faces.h5")
     config = settings.augment.stored_for(settings.train.augmentation)

@@ -21,7 +21,7 @@ from flmd.tree import Limits
 
 def convert(name: str = "") -> None:
     """Write data/stores/<name>.h5 and reports/data/<name>.json."""
-    processor.restart_pinned("portable")
+    processor.restart_pinned("portable", needed=False)
     settings = params.load()
     dataset, how = settings.dataset(name), settings.convert
     raw, target = Path("data/raw") / name, Path("data/stores") / f"{name}.h5"

@@ -3,12 +3,17 @@
 Pixels: the centre of the top-left pixel is (0, 0), so a W x H image covers [-0.5, W - 0.5] across.
 A box (x, y, width, height) covers the pixels x ... x + width - 1: its centre is x + (width - 1) / 2.
 Affine matrices map (x, y) column vectors: ``p' = A @ (x, y, 1)``; float64, shape (2, 3) or (N, 2, 3).
+
+Everything is written out in single operations, because BLAS, einsum and LAPACK round as the processor has it
+(:mod:`flmd.core.exact`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from flmd.core import exact
 
 Array = NDArray[np.float64]
 
@@ -27,32 +32,42 @@ def apply(affine: ArrayLike, points: ArrayLike) -> Array:
     """
     a = np.asarray(affine, dtype=np.float64)
     p = np.asarray(points, dtype=np.float64)
-    if a.ndim == 2:
-        return np.asarray(p @ a[:, :2].T + a[:, 2])
-    return np.asarray(np.einsum("nij,nkj->nki", a[:, :, :2], p) + a[:, None, :, 2])
+    if a.ndim == 3:
+        a = a[:, None]
+    x, y = p[..., 0], p[..., 1]
+    return np.stack([a[..., i, 0] * x + a[..., i, 1] * y + a[..., i, 2] for i in range(2)], axis=-1)
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> Array:
     """The matrix that applies ``inner`` first and ``outer`` then; (2, 3) or (N, 2, 3) each."""
     o = np.asarray(outer, dtype=np.float64)
     i = np.asarray(inner, dtype=np.float64)
-    linear = o[..., :, :2] @ i[..., :, :2]
-    offset = (o[..., :, :2] @ i[..., :, 2:])[..., 0] + o[..., :, 2]
-    return np.concatenate([linear, offset[..., None]], axis=-1)
+    out = exact.product(o[..., :, :2], i)
+    out[..., :, 2] += o[..., :, 2]
+    return out
 
 
 def invert(affine: ArrayLike) -> Array:
     """The inverse of (2, 3) or (N, 2, 3) matrices; ``numpy.linalg.LinAlgError`` when singular."""
     a = np.asarray(affine, dtype=np.float64)
-    linear = np.linalg.inv(a[..., :, :2])
-    offset = -(linear @ a[..., :, 2:])
-    return np.concatenate([linear, offset], axis=-1)
+    det = _determinant(a)
+    if not np.all(det):
+        raise np.linalg.LinAlgError("Singular matrix")
+    out = np.empty_like(a)
+    out[..., 0, 0], out[..., 0, 1] = a[..., 1, 1] / det, -a[..., 0, 1] / det
+    out[..., 1, 0], out[..., 1, 1] = -a[..., 1, 0] / det, a[..., 0, 0] / det
+    out[..., :, 2] = -(out[..., :, 0] * a[..., None, 0, 2] + out[..., :, 1] * a[..., None, 1, 2])
+    return out
+
+
+def _determinant(a: Array) -> Array:
+    return np.asarray(a[..., 0, 0] * a[..., 1, 1] - a[..., 0, 1] * a[..., 1, 0])
 
 
 def scale_of(affine: ArrayLike) -> Array:
     """How much lengths grow, sqrt(|det|): a float64 scalar array or (N,)."""
     a = np.asarray(affine, dtype=np.float64)
-    return np.asarray(np.sqrt(np.abs(np.linalg.det(a[..., :, :2]))))
+    return np.asarray(np.sqrt(np.abs(_determinant(a))))
 
 
 def resize_affine(scale_x: float, scale_y: float | None = None) -> Array:
@@ -170,12 +185,12 @@ def augmentation(
     centre = (size - 1) / 2
     turn = np.zeros((len(plain), 2, 3))
     wider, slant = np.sqrt(np.asarray(aspect, dtype=np.float64)), np.asarray(shear, dtype=np.float64)
-    cos, sin = s * np.cos(angle), s * np.sin(angle)
+    sin, cos = (s * value for value in exact.sin_cos(angle))
     # Rotation times [[wider, slant], [0, 1 / wider]].
     turn[:, 0, 0], turn[:, 0, 1] = cos * wider, cos * slant - sin / wider
     turn[:, 1, 0], turn[:, 1, 1] = sin * wider, sin * slant + cos / wider
     moved = np.asarray(shift, dtype=np.float64) * size
-    turn[:, :, 2] = centre - turn[:, :, :2].sum(axis=2) * centre + moved
+    turn[:, :, 2] = centre - (turn[:, :, 0] + turn[:, :, 1]) * centre + moved
     out = compose(turn, plain)
     mirrored = np.asarray(flip, dtype=bool)
     out[mirrored, 0, :] *= -1
@@ -201,7 +216,7 @@ def reach(
     was narrowed by w and slanted by h, they reach (cos a + sin a) / w + h (cos a - sin a).
     """
     wide = 1 / np.sqrt(1 - aspect)
-    furthest = np.arctan2(max(wide - shear, 0.0), wide + shear)  # where that sum is largest
+    furthest = exact.arctan2(max(wide - shear, 0.0), wide + shear)  # where that sum is largest
     a = min(np.deg2rad(abs(rotation)), furthest)
-    cos, sin = np.cos(a), np.sin(a)
+    sin, cos = exact.sin_cos(a)
     return float(padding / scale * (wide * (cos + sin) + shear * (cos - sin)) * (1 + 2 * shift))

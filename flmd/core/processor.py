@@ -72,11 +72,15 @@ def pin_environment(cpu: Cpu) -> bool:
     return changed
 
 
-def restart_pinned(cpu: Cpu) -> None:
+def restart_pinned(cpu: Cpu, *, needed: bool = True) -> None:
     """Pin the arithmetic; where numpy or torch is loaded already, start this program anew, pinned.
 
-    To be called first by every stage of the pipeline: what was done before is done again.
+    To be called first by every stage of the pipeline: what was done before is done again. ``needed`` is False
+    in stages whose own arithmetic is exact (:mod:`flmd.core.exact`): there the pins guard what params may
+    bring along, transforms of albumentations, and FLMD_PINS=off leaves them out.
     """
+    if not needed and os.environ.get("FLMD_PINS") == "off":
+        return
     if pin_environment(cpu) and any(name in sys.modules for name in LOADED_ONCE):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,4 +35,5 @@ def has_merl_rav_signs(points: NDArray[np.float64]) -> bool:
 
 
 def _diagonal(points: NDArray[np.float64]) -> float:
-    return float(np.hypot(*np.ptp(points, axis=0)))
+    width, height = np.ptp(points, axis=0).tolist()
+    return math.sqrt(width * width + height * height)

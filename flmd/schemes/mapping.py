@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core import exact
 from flmd.errors import ParamsError
 from flmd.face import Face
 from flmd.schemes.anatomy import LEFT, RIGHT, mirrored
@@ -88,7 +89,8 @@ class SchemeMapping:
             if self.kinds[to] == "exact":
                 mapped[..., to, :] = landmarks[..., needed[0], :]
             else:
-                mapped[..., to, :] = self.weights[to, needed] @ landmarks[..., needed, :].astype(np.float64)
+                shares = self.weights[to, needed][:, None] * landmarks[..., needed, :].astype(np.float64)
+                mapped[..., to, :] = exact.total(shares, axis=-2)
         mapped[np.isnan(mapped).any(axis=-1)] = np.nan
         return mapped
 

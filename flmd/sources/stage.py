@@ -12,7 +12,7 @@ from flmd.tree import Limits
 
 def download(name: str = "") -> None:
     """Put the archive of data set ``name`` at data/raw/<name>."""
-    processor.restart_pinned("portable")
+    processor.restart_pinned("portable", needed=False)
     settings = params.load()
     dataset, rules = settings.dataset(name), rules_for(name)
     target = Path("data/raw") / name

