@@ -1,6 +1,7 @@
 """Runs the data stages in the current folder, unpinned, and prints a digest of every output as JSON.
 
     FLMD_PINS=off python -m tests.pipeline.data_stages [PLANT [COUNT]]
+    FLMD_PINS=off python -m tests.pipeline.data_stages real SOURCE...
 
 COUNT: of stages, all by default. PLANT names a function of flmd.core.exact that numpy's own stands in for,
 to see the comparison fail.
@@ -18,7 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from flmd.core import exact
+from flmd.augmentation import build
+from flmd.conversion.converter import convert
+from flmd.conversion.settings import SplitSettings
+from flmd.core import exact, params
+from flmd.store.face_store import FaceStore
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = (
@@ -55,5 +60,19 @@ def main(plant: str | None = None, count: str = "6") -> None:
     print(json.dumps(digests(Path.cwd())))
 
 
+def real(*sources: str) -> None:
+    """Convert and augment faces in any known format, with the settings of params.yaml."""
+    settings = params.load(ROOT / "params.yaml")
+    for number, source in enumerate(sources):
+        store, arrays = (Path(f"data/{number}_{name}.h5") for name in ("faces", "arrays"))
+        convert(source, store, box="landmarks", split=SplitSettings("subject", seed=settings.seed))
+        with FaceStore(store) as faces:
+            build.build(faces, arrays, settings.augment, seed=settings.seed, made_from=faces.made_from)
+    print(json.dumps(digests(Path.cwd())))
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1:2] == ["real"]:
+        real(*sys.argv[2:])
+    else:
+        main(*sys.argv[1:])

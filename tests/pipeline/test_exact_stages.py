@@ -82,6 +82,16 @@ def test_every_byte_is_the_same_with_instruction_sets_switched_off(
     assert run(tmp_path / "without", **WITHOUT_AVX) == native
 
 
+def test_real_faces_are_the_same_too(shared_data: Path, tmp_path: Path) -> None:
+    """330 small pictures, and 30 large ones that are decoded small and averaged over blocks."""
+    sources = [
+        str(shared_data / name) for name in ("ibug_300w/labels_ibug_300W_test.xml", "ibug_300w_fullres")
+    ]
+    full = run(tmp_path / "full", "real", *sources)
+    assert len(full) == 4
+    assert run(tmp_path / "less", "real", *sources, **WITHOUT_AVX) == full
+
+
 @pytest.mark.parametrize(
     ("plant", "stages", "output"), [("exp", "1", "data/raw/ibug300w"), ("sin_cos", "6", "data/arrays.h5")]
 )
