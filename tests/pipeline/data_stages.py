@@ -46,7 +46,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {
         file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(made)
-        if file.is_file() and "manifests" not in file.parts
+        if file.is_file()
     }
 
 
