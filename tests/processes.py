@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
+
+
+def hear_signals() -> None:
+    """For ``preexec_fn``: a program in the background, or under nohup, is started deaf to some signals."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def parents() -> dict[int, int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flmd import errors
+from tests import processes
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = [sys.executable, "-c", "from flmd.cli.flmd_data import main; main()"]
@@ -80,7 +81,12 @@ def test_an_interrupt_while_a_stage_imports_is_one_line(tmp_path: Path) -> None:
     for command in ([sys.executable, str(ROOT / "pipeline" / "augment.py")], [*DATA, "stats", "x.h5"]):
         (tmp_path / "importing").unlink(missing_ok=True)
         process = subprocess.Popen(
-            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": path},
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=processes.hear_signals,
         )
         while not (tmp_path / "importing").exists():
             assert process.poll() is None

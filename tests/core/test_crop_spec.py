@@ -39,7 +39,7 @@ def test_json_of_earlier_files_comes_back_key_by_key() -> None:
 def test_any_crop_survives_json(
     size: int, margin: float, kept: float, color: str, stored: float | None, variants: int
 ) -> None:
-    spec = CropSpec(size, margin, color, kept, stored, {"variants": variants})
+    spec = CropSpec(size, margin, color, kept, stored, augmentation={"variants": variants})
     assert CropSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
@@ -80,7 +80,7 @@ def test_a_crop_must_lie_inside_the_stored_one() -> None:
         ({"size": 0}, "0 px"),
         ({"margin": -1.0}, "-1.0 times the box"),
         ({"kept": 1.1}, "of which 1.1"),
-        ({"color": "RGB"}, "color is 'RGB'; expected rgb or grey"),
+        ({"color": "RGB"}, "color is 'RGB', None; expected rgb or grey"),
     ],
 )
 def test_impossible_crops(changes: dict[str, object], message: str) -> None:

@@ -142,7 +142,7 @@ def test_the_commands(
     assert (found["added"], found["removed"], found["moved"], found["same"]) == (4, 0, 0, False)
     assert run(monkeypatch, "split", path, "--by", "image", "--test", 0.2, "--val", 0, "-o", split) == 0
     assert "subjects in two splits: " in capsys.readouterr().out
-    assert run(monkeypatch, "split", path, "--by", "image", "--val", 1.5) == 2
+    assert run(monkeypatch, "split", path, "--by", "image", "--val", 1.5, "--overwrite") == 2
     assert capsys.readouterr().err == "error: --val 1.5; expected a share of 0 or more, below 1\n"
 
 

@@ -57,7 +57,9 @@ def annotation(tmp_path: Path) -> Path:
 def test_the_package_is_in_the_list_and_its_own_test_passes(installed: tuple[Path, Path]) -> None:
     package, site = installed
     listed = flmd_data("formats", cwd=package, path=site)
-    assert re.search(r"^helen194 +points194 +0 +no +no +no +float +HELEN, 194 points$", listed.stdout, re.M)
+    assert re.search(
+        r"^helen194 +points194 +0 +stored +no +no +no +float +HELEN, 194 points$", listed.stdout, re.M
+    )
     tested = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_helen194.py", cwd=package, path=site)
     assert "1 passed" in tested.stdout
 

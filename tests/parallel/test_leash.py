@@ -70,6 +70,7 @@ def started(folder: Path, work: str = "slowly", thread: bool = False) -> subproc
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=processes.hear_signals,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "one\n"
