@@ -174,11 +174,12 @@ def _errors(points: Points, one: Shown, boxes: NDArray[np.float64], scheme: Sche
 
 
 def _under(points: Points, shown: list[Shown], scheme: Scheme, changes: list[NDArray[np.float64]]) -> float:
-    errors = [
-        _errors(points, one, changed(one.boxes, change), scheme)
-        for one in tqdm(shown, desc="predict", unit="picture", disable=None, leave=False)
-        for change in changes
-    ]
+    errors = []
+    for one in tqdm(shown, desc="predict", unit="picture", disable=None, leave=False):
+        times = len(changes)  # all changes of a picture's boxes in one call: a network is quicker in batches
+        many = Shown(one.picture, np.tile(one.boxes, (times, 1)), np.tile(one.landmarks, (times, 1, 1)))
+        boxes = np.concatenate([changed(one.boxes, change) for change in changes])
+        errors.append(_errors(points, many, boxes, scheme))
     return float(np.nanmean(np.concatenate(errors)))
 
 

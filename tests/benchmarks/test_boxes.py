@@ -26,7 +26,19 @@ def test_the_tables_of_a_model_on_the_sample(
     archive.make_ibug300w(tmp_path / "faces.tar.gz", faces=24, seed=1)
     model = random_model(tmp_path / "model.pt")
     source = str(tmp_path / "faces.tar.gz")
-    arguments = [source, "--model", str(model), "--rule-of", source, "--detector", "haar", "--limit", "3"]
+    arguments = [
+        source,
+        "--model",
+        str(model),
+        "--rule-of",
+        source,
+        "--detector",
+        "haar",
+        "--limit",
+        "3",
+        "--threads",
+        "1",
+    ]
     monkeypatch.setattr(sys, "argv", ["boxes", *arguments])
     boxes.main()
     lines = capsys.readouterr().out.splitlines()
