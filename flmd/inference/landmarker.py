@@ -205,12 +205,19 @@ class Landmarker:
         checked = _checked(boxes, picture)
         points = self._look(picture, checked)
         if self._rule is not None and len(points):
-            again = self._rule.boxes(points)
+            again = self._around(picture, points)
             # A face whose new box is nothing to look at keeps its first points.
             middle, (width, height) = geometry.box_centre(again), picture.size
             usable = (middle >= 0).all(axis=1) & (middle < (width, height)).all(axis=1) & (again[:, 2] >= 1)
             points[usable] = self._look(picture, again[usable])
         return points
+
+    def _around(self, picture: Picture, points: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(N, 4) boxes, stored pixels, that lie around points as those of the training faces do, upright."""
+        assert self._rule is not None
+        upright = self._rule.boxes(geometry.apply(picture.to_upright, points))
+        middle = geometry.apply(geometry.invert(picture.to_upright), geometry.box_centre(upright))
+        return np.concatenate([middle - (upright[:, 2:] - 1) / 2, upright[:, 2:]], axis=1)
 
     def _look(self, picture: Picture, boxes: NDArray[np.float64]) -> NDArray[np.float32]:
         """(N, K, 2) stored pixels: what the network says of (N, 4) boxes, cut out once."""
