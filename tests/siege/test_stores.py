@@ -25,7 +25,7 @@ from tests.siege import store_mutations, stores
 @pytest.mark.slow
 def test_damaged_and_hostile_stores_end_in_one_line() -> None:
     count, seed = (
-        int(os.environ.get("FLMD_SIEGE_STORES", "200")),
+        int(os.environ.get("FLMD_SIEGE_STORES", "60")),
         int(os.environ.get("FLMD_SIEGE_SEED", "18")),
     )
     assert [str(finding) for finding in stores.siege(count, seed)] == []
