@@ -38,6 +38,24 @@ class Augmented:
     affine: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is to become of N crops, before any pixel is looked at.
+
+    Attributes
+    ----------
+    points, visibility, affine : as in :class:`Augmented`; points float64.
+    from_crop : (N, 2, 3) pixels of the context crop -> of the network's crop.
+    changes : of each crop; None for the plain one.
+    """
+
+    points: NDArray[np.float64]
+    visibility: NDArray[np.uint8]
+    affine: NDArray[np.float64]
+    from_crop: NDArray[np.float64]
+    changes: list[Photometric | None]
+
+
 def draw_affines(
     box: NDArray[np.float32],
     keys: NDArray[np.uint64],
@@ -133,7 +151,34 @@ class Augmenter:
         datasets : (N,) names, for ``flip_of`` and ``offset_of``; None: no data set has its own.
         out : (N * V, ...) uint8 to write the images into.
         """
-        count, each = len(crops), len(variants)
+        each = len(variants)
+        plan = self.plan(crop_affine, box, landmarks, visibility, keys, variants, datasets=datasets)
+        if out is None:
+            out = np.empty((len(plan.changes), *self.image_shape), np.uint8)
+        backwards, shrinks = images.backwards(plan.from_crop), geometry.scale_of(plan.from_crop) < 0.51
+        for row, change in enumerate(plan.changes):
+            if row % each == 0:
+                source = self.source(crops[row // each])
+            if shrinks[row]:
+                pixels = images.warp(source, plan.from_crop[row], self.config.input_size)
+            else:
+                pixels = images.resample(source, backwards[row], self.config.input_size)
+            self._finish(pixels, change, out[row])
+        return Augmented(out, plan.points.astype(np.float32), plan.visibility, plan.affine)
+
+    def plan(
+        self,
+        crop_affine: NDArray[np.float64],
+        box: NDArray[np.float32],
+        landmarks: NDArray[np.float32],
+        visibility: NDArray[np.uint8],
+        keys: NDArray[np.uint64],
+        variants: NDArray[np.integer],
+        *,
+        datasets: Sequence[str] | None = None,
+    ) -> Plan:
+        """All but the pixels of a call with these arguments."""
+        count, each = len(keys), len(variants)
         face = np.repeat(np.arange(count), each)
         variant = np.tile(np.asarray(variants), count)
         names = [""] * count if datasets is None else datasets
@@ -151,19 +196,7 @@ class Augmenter:
             points[flipped] = points[flipped][:, self._flip]
             seen[flipped] = seen[flipped][:, self._flip]
         from_crop = geometry.compose(affine, geometry.invert(crop_affine)[face])
-        backwards, shrinks = images.backwards(from_crop), geometry.scale_of(from_crop) < 0.51
-        changes = self._changes(keys[face], variant)
-        if out is None:
-            out = np.empty((len(face), *self.image_shape), np.uint8)
-        for row in range(len(face)):
-            if row % each == 0:
-                source = self.source(crops[face[row]])
-            if shrinks[row]:
-                pixels = images.warp(source, from_crop[row], self.config.input_size)
-            else:
-                pixels = images.resample(source, backwards[row], self.config.input_size)
-            self._finish(pixels, changes[row], out[row])
-        return Augmented(out, points.astype(np.float32), seen, affine)
+        return Plan(points, seen, affine, from_crop, self._changes(keys[face], variant))
 
     def _changes(self, keys: NDArray[np.uint64], variant: NDArray[np.integer]) -> list[Photometric | None]:
         # Variants are offset so that geometric and photometric draws never share a counter.

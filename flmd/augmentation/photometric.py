@@ -21,12 +21,13 @@ from flmd.core.params import AugmentParams
 
 Pixels = NDArray[np.uint8]
 DRAWS = 16
+LEAST_BLUR = 0.05  # sigma; below that the kernel is a single 1
 _LEVELS = np.arange(256, dtype=np.float64)
 _NOISE_BITS = 20
 
 
 @cache
-def _noise_table(seed: int) -> NDArray[np.float32]:
+def noise_table(seed: int) -> NDArray[np.float32]:
     """2**20 normal numbers; a crop takes a run of them from a place drawn at random."""
     raw = np.random.Philox(seed).random_raw((1 << _NOISE_BITS) // 4)
     return np.asarray(exact.normal_levels().astype(np.float32)[raw.astype("<u8").view("<u2")])
@@ -143,12 +144,12 @@ def _below_highest() -> list[Pixels]:
 
 def change_texture(pixels: Pixels, change: Photometric, seed: int) -> Pixels:
     """Blur, then a covering rectangle, then noise, of an (S, S) or (S, S, 3) crop."""
-    if change.blur > 0.05:  # below that the kernel is a single 1
+    if change.blur > LEAST_BLUR:
         pixels = cv2.GaussianBlur(pixels, (0, 0), change.blur, borderType=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
     if change.occlusion:
         pixels = _cover(pixels, change.occlusion)
     if change.noise > 0:
-        table = _noise_table(seed)
+        table = noise_table(seed)
         begin = int(change.noise_place * (len(table) - pixels.size))
         grain = table[begin : begin + pixels.size].reshape(pixels.shape)
         # OpenCV rounds the noise, then clips the sum.
@@ -157,10 +158,14 @@ def change_texture(pixels: Pixels, change: Photometric, seed: int) -> Pixels:
 
 
 def _cover(pixels: Pixels, where: tuple[float, float, float, float, float]) -> Pixels:
-    """A rectangle of 1/8 to 3/8 of each side, of one level."""
-    size = pixels.shape[0]
+    x, y, width, height, level = rectangle(pixels.shape[0], where)
+    pixels = pixels.copy()
+    pixels[y : y + height, x : x + width] = level
+    return pixels
+
+
+def rectangle(size: int, where: tuple[float, float, float, float, float]) -> tuple[int, int, int, int, int]:
+    """x, y, width, height and level of a covering rectangle: 1/8 to 3/8 of each side, of one level."""
     width, height = (int(size * (0.125 + 0.25 * share)) for share in where[:2])
     x, y = int(where[2] * (size - width + 1)), int(where[3] * (size - height + 1))
-    pixels = pixels.copy()
-    pixels[y : y + height, x : x + width] = int(where[4] * 256)
-    return pixels
+    return x, y, width, height, int(where[4] * 256)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from flmd.augmentation.augmenter import Plan
 from flmd.augmentation.build import augmenter_for, keys_of
 from flmd.core.params import AugmentParams
 from flmd.errors import ParamsError
@@ -48,7 +49,8 @@ class LiveCrops:
         self.points = self._landmarks.shape[1]
         self.labelled = (self._visibility > 0).sum(axis=1, dtype=np.int64)
         self.threads = worker_count()
-        self.resident_bytes: int | None = None
+        # Transforms of albumentations are the CPU's alone.
+        self.resident_bytes: int | None = None if config.albumentations else self._crops[0].nbytes * len(self)
         quiet()  # our threads are the parallelism, OpenCV's own would fight them
 
     def __len__(self) -> int:
@@ -79,9 +81,44 @@ class LiveCrops:
         )
         return Labels(made.points, made.visibility)
 
+    def plan(self, rows: Rows, passes: Rows) -> Plan:
+        """Points, matrices and changes of the crops that :meth:`fill` would write."""
+        if len(set(passes.tolist())) > 1:  # an epoch that goes on with the next pass
+            parts = [
+                self.plan(rows[passes == number], passes[passes == number])
+                for number in sorted(set(passes.tolist()))
+            ]
+            return Plan(
+                np.concatenate([part.points for part in parts]),
+                np.concatenate([part.visibility for part in parts]),
+                np.concatenate([part.affine for part in parts]),
+                np.concatenate([part.from_crop for part in parts]),
+                [change for part in parts for change in part.changes],
+            )
+        return self._augmenter.plan(
+            self._affine[rows],
+            self._box[rows],
+            self._landmarks[rows],
+            self._visibility[rows],
+            self._keys[rows],
+            passes[:1] + 1,
+            datasets=[self._datasets[row] for row in rows.tolist()],
+        )
+
     def resident(self, device: torch.device) -> ResidentCrops:
-        """See :class:`~flmd.training.crop_source.CropSource`."""
-        raise NotImplementedError("faces that are augmented live are made by threads on the CPU")
+        """The context crops, held on a device that makes the versions there.
+
+        Raises
+        ------
+        ParamsError : transforms of albumentations, which only the CPU has.
+        """
+        from flmd.training.resident_live import ResidentLiveCrops
+
+        if self._augmenter.transforms:
+            raise ParamsError(
+                "augment.albumentations runs on the CPU alone", hint="set it to [] to augment on the device"
+            )
+        return ResidentLiveCrops(self, self._augmenter, self._crops, device)
 
     def digest(self) -> str:
         """See :class:`~flmd.training.crop_source.CropSource`: of annotations, matrices, keys and limits."""

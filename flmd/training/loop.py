@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import math
 import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ def fit(
     curves: Path | None = None,
     made_from: dict[str, Any] | None = None,
     rule: BoxRule | None = None,
+    stop_at: float = math.inf,
     progress: bool = True,
 ) -> FitResult:
     """Train a network; write ``out/best.pt`` (lowest validation loss) and ``out/last.pt``.
@@ -96,6 +98,7 @@ def fit(
     curves : folder for DVCLive, emptied first; None for none.
     made_from : digests and params of what the arrays were made from, kept in the models.
     rule : how boxes lie around points, kept in the models for a second look.
+    stop_at : of ``time.monotonic()``: no epoch begins later, and the models are those of the epochs done.
     progress : show a bar on a terminal and print a line for each epoch.
 
     Raises
@@ -118,6 +121,7 @@ def fit(
         info = describe(settings, scheme, crop, made_from, rule)
         trainee = Trainee(info, settings, seed, device, processes)
         training = Training(trainee, train, val, seed, out)
+        training.stop_at = stop_at
         return training.run(ResumeFile(resume_dir, name, processes), Curves(curves), progress)
 
 
@@ -140,6 +144,7 @@ class Training:
             batch = max(VALIDATION_BATCH, batch) * self.processes.count
             self.val = BatchLoader(val, batch=batch, shuffle=False, **where)
         self.progress = Progress()
+        self.stop_at = math.inf
         # A look at the loss makes a GPU wait; on the CPU it is free.
         self._look_every = 1 if trainee.device.type == "cpu" else 20
 
@@ -159,6 +164,8 @@ class Training:
             dynamic_ncols=True,
         ) as bar:
             for epoch in range(len(done.history), epochs):
+                if epoch and time.monotonic() > self.stop_at:
+                    break
                 row = self._epoch(epoch, bar)
                 self.trainee.schedule.observe(score(row))
                 if done.take(row, self.trainee.result):
@@ -168,7 +175,7 @@ class Training:
                     tqdm.write(done.line(epochs), file=sys.stdout)
                     sys.stdout.flush()
                 state.save({**self.trainee.state(), **done.state()})
-        self._save("last.pt", weights_of(self.trainee.result), epochs)
+        self._save("last.pt", weights_of(self.trainee.result), len(done.history))
         curves.close()
         state.remove()
         return FitResult(done.history, done.best_epoch, done.best_score)
