@@ -8,7 +8,6 @@ torch along).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.augmentation.hue import turn_hue
 from flmd.core import exact, images
 from flmd.core.params import AugmentParams
 
@@ -113,33 +113,6 @@ def saturate(rgb: Pixels, factor: float) -> Pixels:
     grey = cv2.cvtColor(images.to_grey(rgb), cv2.COLOR_GRAY2RGB)
     factor = round(factor * 1024) / 1024  # so that OpenCV's float32 has nothing to round before the end
     return cv2.addWeighted(rgb, factor, grey, 1 - factor, 0)  # type: ignore[return-value]
-
-
-def turn_hue(rgb: Pixels, turns: float) -> Pixels:
-    """Around the colour circle, in OpenCV's steps of two degrees.
-
-    Back from hue to colours by products of two levels over 255, rounded. None of them is near a half, so that
-    no processor rounds one otherwise; OpenCV's own way back does come near.
-    """
-    hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
-    hue, high = cv2.extractChannel(hsv, 0), cv2.extractChannel(hsv, 2)
-    span = cv2.multiply(high, cv2.extractChannel(hsv, 1), scale=1 / 255)
-    first = math.floor(180 * turns) % 180
-    planes = []
-    for table in _below_highest():
-        below = cv2.multiply(cv2.LUT(hue, table[first : first + 256]), span, scale=1 / 255)
-        planes.append(cv2.subtract(high, below))
-    return cv2.merge(planes)  # type: ignore[return-value]
-
-
-@cache
-def _below_highest() -> list[Pixels]:
-    """How far red, green and blue lie below the highest of them at each hue, 255: all the way.
-
-    (540,) each: the circle of 180 steps three times, so that a turn is another place to begin.
-    """
-    sixths = np.abs((np.arange(540) - np.array([[0], [60], [120]]) + 90) % 180 - 90)
-    return list(((np.clip(sixths - 30, 0, 30) * 255 + 15) // 30).astype(np.uint8))
 
 
 def change_texture(pixels: Pixels, change: Photometric, seed: int) -> Pixels:

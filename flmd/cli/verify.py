@@ -192,6 +192,8 @@ def _explain(reference: Outcome, outcome: Outcome) -> None:
         terminal.say("note: both were made on machines that are alike, with the same versions", err=True)
         return
     terminal.show(TextTable(("what differs", "dvc.lock was made on", "here"), rows, left=range(3)))
+    for line in machine.decided_by(rows):
+        terminal.say(f"note: {line}", err=True)
 
 
 def _data(root: Path) -> None:

@@ -38,6 +38,16 @@ PACKAGES = (
     "dvclive",
 )
 
+# What another version of a package may change. Measured for the stages up to data/arrays.h5 (docs/trust.md).
+_FROM_TRAINING = "nothing up to data/arrays.h5 in the versions tried"
+DECIDES = {
+    "opencv-python-headless": "the pictures of the sample, and so every output",
+    "albumentations": "data/arrays.h5, where augment.albumentations names a transform",
+    "torch": "what training and evaluation make",
+    "matplotlib": "the plots",
+    **dict.fromkeys(("numpy", "pillow", "simplejpeg", "h5py"), _FROM_TRAINING),
+}
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -125,3 +135,9 @@ def differences(made_on: Machine, here: Machine) -> list[tuple[str, str, str]]:
     names = dict.fromkeys([*made_on.versions, *here.versions])
     rows += [(name, made_on.versions.get(name, "-"), here.versions.get(name, "-")) for name in names]
     return [row for row in rows if row[1] != row[2]]
+
+
+def decided_by(rows: list[tuple[str, str, str]]) -> list[str]:
+    """One line for each package in ``rows`` of :func:`differences`: what its version may change."""
+    known = [row for row in rows if row[0] in DECIDES]
+    return [f"{name} {there} or {here} may decide: {DECIDES[name]}" for name, there, here in known]

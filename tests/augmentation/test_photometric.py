@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from flmd.augmentation import photometric
+from flmd.augmentation import hue, photometric
 from flmd.augmentation.photometric import Photometric
 from flmd.core import images
 
@@ -56,6 +56,19 @@ def test_products_over_255_never_come_near_a_half() -> None:
     assert 255 * 2.0**-22 < 0.0001
     a, b = (np.ascontiguousarray(v.astype(np.uint8)) for v in np.broadcast_arrays(levels, levels[:, None]))
     assert np.array_equal(cv2.multiply(a, b, scale=1 / 255), (2 * np.outer(levels, levels) + 255) // 510)
+
+
+def test_the_way_on_arm_gives_the_same_pixels(picture: NDArray[np.uint8]) -> None:
+    """On x86-64 OpenCV has the whole numbers that are written out for other processors."""
+    levels = np.arange(0, 256, 3, dtype=np.uint8)
+    every = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(len(levels), -1, 3)
+    noise = np.random.default_rng(1).integers(0, 256, (500, 600, 3), dtype=np.uint8)
+    for rgb in (picture, every, noise):
+        for theirs, ours in zip(hue.hue_saturation_value(rgb), hue.hue_by_hand(rgb), strict=True):
+            assert np.array_equal(theirs, ours)
+    rows = np.broadcast_arrays(np.arange(256, dtype=np.uint8), levels[:, None])
+    a, b = (np.ascontiguousarray(v) for v in rows)
+    assert np.array_equal(hue.product_over_255(a, b), hue.product_by_hand(a, b))
 
 
 def test_making_crops_never_imports_albumentations_or_torch() -> None:

@@ -72,3 +72,13 @@ def test_only_what_differs_is_told() -> None:
         ("torch", "2.14", "-"),
         ("h5py", "-", "3"),
     ]
+
+
+def test_a_package_that_differs_is_said_to_decide_what_it_decides() -> None:
+    rows = [("processor", "EPYC", "Xeon")]
+    rows += [("opencv-python-headless", "4.12.0", "4.14.0"), ("h5py", "3.12", "3.16")]
+    assert machine.decided_by(rows) == [
+        "opencv-python-headless 4.12.0 or 4.14.0 may decide: the pictures of the sample, and so every output",
+        "h5py 3.12 or 3.16 may decide: nothing up to data/arrays.h5 in the versions tried",
+    ]
+    assert set(machine.DECIDES) <= set(machine.PACKAGES)
