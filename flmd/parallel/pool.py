@@ -135,6 +135,11 @@ def _kill_workers(pool: ProcessPoolExecutor) -> None:
     for process in list((getattr(pool, "_processes", None) or {}).values()):
         with suppress(OSError, ValueError):  # it has ended
             process.kill()
+    # One may have been killed half-way through a result. The pool reads on until the pipe has no writer left,
+    # and we hold one.
+    results = getattr(pool, "_result_queue", None)
+    if results is not None:
+        results._writer.close()
 
 
 def _is_of_main(*needed: object) -> bool:

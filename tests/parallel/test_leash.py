@@ -131,10 +131,7 @@ def test_a_killed_server_of_workers_is_one_line(tmp_path: Path) -> None:
     assert not processes.left_after(workers, SECONDS)
 
 
-HANGS = pytest.mark.xfail(reason="in a third of the tries TERM does not end convert: a known fault")
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=HANGS)])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_convert_leaves_no_process_and_no_copy(tmp_path: Path, number: signal.Signals) -> None:
     write_picture(tmp_path / "one.jpg", np.full((240, 240, 3), 90, np.uint8))
     points = make_face("one.jpg").landmarks
