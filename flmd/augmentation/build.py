@@ -92,21 +92,29 @@ def make_faces(
 
     ``boxes``: (N, 4) image pixels, other ones than the store has.
     """
-    crops, boxes = np.asarray(store.crops), store.numbers("box", rows)
-    if np.isnan(boxes).any():
-        first = rows[np.isnan(boxes).any(axis=1)][0]
+    crops = np.asarray(store.crops)
+    own = store.numbers("box", rows)
+    if np.isnan(own).any():
+        first = rows[np.isnan(own).any(axis=1)][0]
         raise StoreError(
             "has a crop but no box", where=f"{store.path}: face {first}", hint="convert it again"
         )
     return augmenter(
         [crops[row] for row in rows.tolist()],  # views: pixels are read where they lie
         store.numbers("affine", rows),
-        store.numbers("box", rows) if boxes is None else np.asarray(boxes, np.float32),
+        own if boxes is None else np.asarray(boxes, np.float32),
         store.numbers("landmarks", rows),
         store.numbers("visibility", rows),
         keys_of(store, rows),
         np.asarray(variants),
         datasets=store.texts("dataset", rows),
+    )
+
+
+def limits_of(crop: CropSpec) -> AugmentParams:
+    """How far each change may go, as a crop of arrays or of a model has kept it."""
+    return AugmentParams.model_validate(
+        {name: value for name, value in crop.to_dict().items() if name in AugmentParams.model_fields}
     )
 
 
@@ -126,9 +134,7 @@ def plain_faces(
     """
     context = store.crop_spec
     crop.check_inside(context, str(store.path))
-    settings = {k: v for k, v in crop.to_dict().items() if k in AugmentParams.model_fields}
-    config = AugmentParams.model_validate(settings)
-    return make_faces(store, rows, Augmenter(config, store.scheme, 0, context.color), boxes=boxes)
+    return make_faces(store, rows, Augmenter(limits_of(crop), store.scheme, 0, context.color), boxes=boxes)
 
 
 def build(

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.augmentation.arrays import ArraySplit, TrainingArrays
+from flmd.augmentation.build import limits_of
 from flmd.core import geometry
 from flmd.core.box_rule import BoxRule
-from flmd.core.params import AugmentParams
 from flmd.errors import StoreError
 from flmd.store.face_store import FaceStore
 from flmd.training.crop_source import CropSource
@@ -45,14 +45,10 @@ def training_faces(
     split = arrays.split("train", datasets)
     if augmentation == "stored":
         return StoredCrops(split, "train")
-    settings = arrays.crop.to_dict()
-    config = AugmentParams.model_validate(
-        {k: settings[k] for k in AugmentParams.model_fields if k in settings}
-    )
     plain = np.flatnonzero(split.variant == 0)
     with FaceStore(store) as faces:
         _check_same(faces, split, plain)
-        return LiveCrops(faces, split.face[plain], config, seed=seed)
+        return LiveCrops(faces, split.face[plain], limits_of(arrays.crop), seed=seed)
 
 
 def validation_faces(arrays: TrainingArrays, datasets: Sequence[str] | None = None) -> CropSource:

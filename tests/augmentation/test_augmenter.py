@@ -13,6 +13,7 @@ from flmd.augmentation import arrays, build, photometric
 from flmd.augmentation.augmenter import Augmented, Augmenter, draw_affines
 from flmd.augmentation.counter_rng import face_keys
 from flmd.core import geometry
+from flmd.core.crop_spec import CropSpec
 from flmd.core.params import AugmentParams
 from flmd.errors import ParamsError, StoreError
 from flmd.schemes import IBUG68
@@ -66,6 +67,25 @@ def small_store(folder: Path, count: int = 6, **options: object):  # type: ignor
         split = ("train", "train", "train", "train", "val", "test")[i % 6]
         faces.append(make_face(f"{i}.png", seed=i, split=split))
     return convert_list(folder, faces, folder / "s.h5", **options)[1]  # type: ignore[arg-type]
+
+
+def test_a_face_is_cut_out_by_the_box_that_is_given(tmp_path: Path) -> None:
+    """Worked out by hand: a square of 1.3 times the longer side of the box, about its middle, on 64 px."""
+    crop = CropSpec(64, 1.3, "grey", augmentation={"variants": 1})
+    with small_store(tmp_path) as store:
+        rows = np.arange(3)
+        boxes = store.numbers("box", rows) + np.float32([4, -3, 0, 0])
+        boxes[:, 2:] *= np.float32(0.8)
+        own, given = build.plain_faces(store, rows, crop), build.plain_faces(store, rows, crop, boxes)
+    side = 1.3 * boxes[:, 2:].max(axis=1).astype(np.float64)
+    middle = boxes[:, :2] + (boxes[:, 2:] - 1) / 2
+    scale = 64 / side
+    wanted = np.zeros((3, 2, 3))
+    wanted[:, 0, 0] = wanted[:, 1, 1] = scale
+    wanted[:, :, 2] = 31.5 - scale[:, None] * middle
+    np.testing.assert_allclose(given.affine, wanted, atol=1e-5)
+    assert not np.allclose(own.affine, given.affine, atol=0.1)
+    assert (given.images != own.images).any(axis=(1, 2)).all()
 
 
 def test_variant_0_is_the_plain_crop(tmp_path: Path) -> None:
