@@ -10,7 +10,7 @@ from typing import Any
 
 from flmd.core import provenance
 from flmd.models.checkpoint import ModelInfo
-from flmd.sources.fetch.manifest import load_manifest
+from flmd.sources.fetch.manifest import official_of
 
 MANIFESTS = Path("data/manifests")
 DRAWN = "drawn by flmd's own sample: free of rights, and no photographs"
@@ -50,7 +50,8 @@ def card_of(path: Path, info: ModelInfo, manifests: Path = MANIFESTS) -> Card:
 
     Parameters
     ----------
-    manifests : folder of NAME.json, which say under which licence a data set is published.
+    manifests : folder of NAME.json, which say under which licence a data set is published that flmd does not
+        know.
     """
     record, sha256 = info.made_from, provenance.sha256_of(path)
     train = record.get("params", {}).get("train", {})
@@ -119,7 +120,7 @@ def _licences(data: Mapping[str, str], manifests: Path) -> dict[str, str]:
         if what.startswith("source sample"):
             told[name] = DRAWN
             continue
-        official = load_manifest(manifests / f"{name}.json").official
+        official = official_of(name, manifests)
         if official is not None:
             told[name] = official.license
     return told

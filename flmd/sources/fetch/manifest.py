@@ -21,6 +21,7 @@ from pathlib import Path
 from flmd.core.atomic import whole_or_nothing
 from flmd.errors import SourceError, os_error_message
 from flmd.sources.datasets.official import Official as Official
+from flmd.sources.datasets.rules import rules_for
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -39,6 +40,11 @@ class Manifest:
 
     official: Official | None = None
     known: Mapping[str, Known] = field(default_factory=dict)
+
+
+def official_of(name: str, folder: Path) -> Official | None:
+    """Where a data set is published: as its manifest in a folder says, else as ``flmd.sources.datasets``."""
+    return load_manifest(folder / f"{name}.json").official or rules_for(name).official
 
 
 def load_manifest(path: Path) -> Manifest:
