@@ -48,8 +48,10 @@ class CropSpec:
     def __post_init__(self) -> None:
         if not (self.size > 0 and self.margin > 0 and 0 < self.kept <= 1):
             raise ValueError(f"a crop of {self.size} px, {self.margin} times the box, of which {self.kept}")
-        if self.color not in COLORS or self.stored_color not in (None, *COLORS):
-            raise ValueError(f"color is {self.color!r}, {self.stored_color!r}; expected rgb or grey")
+        colors = [self.color] if self.stored_color is None else [self.color, self.stored_color]
+        for color in colors:
+            if color not in COLORS:
+                raise ValueError(f"color is {color!r}; expected rgb or grey")
 
     @property
     def shape(self) -> tuple[int, ...]:

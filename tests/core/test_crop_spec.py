@@ -80,7 +80,8 @@ def test_a_crop_must_lie_inside_the_stored_one() -> None:
         ({"size": 0}, "0 px"),
         ({"margin": -1.0}, "-1.0 times the box"),
         ({"kept": 1.1}, "of which 1.1"),
-        ({"color": "RGB"}, "color is 'RGB', None; expected rgb or grey"),
+        ({"color": "RGB"}, "color is 'RGB'; expected rgb or grey"),
+        ({"stored_color": "blue"}, "color is 'blue'; expected rgb or grey"),
     ],
 )
 def test_impossible_crops(changes: dict[str, object], message: str) -> None:
