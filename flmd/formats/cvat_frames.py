@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flmd.formats.layout import PICTURE_ENDINGS, resolve
+from flmd.formats.layout import is_picture, resolve
 from flmd.tree import FileTree
 
 MOST_FRAMES = 10_000_000
@@ -82,11 +82,7 @@ def video_of(tree: FileTree, name: str, meta: VideoMeta) -> str | None:
 
 
 def _pictures_in(tree: FileTree, folder: str) -> list[str]:
-    return [
-        name
-        for name in tree.names
-        if posixpath.dirname(name) == folder and posixpath.splitext(name)[1].lower() in PICTURE_ENDINGS
-    ]
+    return [name for name in tree.names if posixpath.dirname(name) == folder and is_picture(name)]
 
 
 def _numbered(tree: FileTree, folder: str) -> dict[int, str]:

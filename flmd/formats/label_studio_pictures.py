@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from flmd.formats.common.json_lists import PicturesByPath
-from flmd.formats.layout import PICTURE_ENDINGS, resolve
+from flmd.formats.layout import is_picture, resolve
 from flmd.tree import FileTree
 
 _DEEPEST = 8
@@ -54,7 +54,7 @@ def _url(data: dict[str, Any]) -> str:
     if words.get("image"):
         return words["image"]
     for value in words.values():
-        if posixpath.splitext(value)[1].lower() in PICTURE_ENDINGS:
+        if is_picture(value):
             return value
     return ""
 

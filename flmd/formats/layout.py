@@ -30,6 +30,11 @@ PICTURE_FOLDERS = ("imgs", "img", "images", "image", "frames")
 _MIRROR = re.compile(r"_mirror$")
 
 
+def is_picture(name: str) -> bool:
+    """Whether a path ends as pictures do; ``....jpg`` does too, though ``splitext`` sees no ending there."""
+    return name.lower().endswith(tuple(PICTURE_ENDINGS))
+
+
 def split_of(name: str) -> str | None:
     """The split that a file's name says: "train" for ``labels_ibug_300W_train.xml`` or ``training.csv``.
 

@@ -12,7 +12,7 @@ from flmd.formats.base import Certainty, Detection
 from flmd.formats.celeba_files import is_header
 from flmd.formats.common.face_lines import FaceLinesFormat, Row
 from flmd.formats.common.text_list import first_lines, first_word, numbers, text_files
-from flmd.formats.layout import PICTURE_ENDINGS, photo_of, without_unions
+from flmd.formats.layout import is_picture, photo_of, without_unions
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
@@ -88,7 +88,7 @@ def _is_list(tree: FileTree, name: str) -> bool:
         return False
     path, *cells = lines[0].strip().rsplit(None, _COLUMNS)
     whole = len(cells) == _COLUMNS and numbers(cells) is not None and numbers([path.split()[-1]]) is None
-    return whole and posixpath.splitext(path)[1].lower() in PICTURE_ENDINGS
+    return whole and is_picture(path)
 
 
 def _row(line: str) -> Row:

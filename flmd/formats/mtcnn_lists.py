@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator
 from typing import Literal
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from flmd.formats.base import Detection
 from flmd.formats.common.text_list import first_lines, numbers, text_files
-from flmd.formats.layout import PICTURE_ENDINGS, without_unions
+from flmd.formats.layout import is_picture, without_unions
 from flmd.tree import FileTree
 from flmd.tree.names import shown
 
@@ -75,7 +74,7 @@ def _rows(lines: list[str]) -> Iterator[NDArray[np.float64]]:
     for line in lines:
         path, cells = cells_of(line)
         values = numbers(cells) if len(cells) == COLUMNS else None
-        if values is not None and posixpath.splitext(path)[1].lower() in PICTURE_ENDINGS:
+        if values is not None and is_picture(path):
             yield values
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from flmd.errors import InputError
 from flmd.face import SkipFace
 from flmd.formats.common.text_list import first_lines, lines_of
-from flmd.formats.layout import PICTURE_ENDINGS, PicturesBeside
+from flmd.formats.layout import PicturesBeside, is_picture
 from flmd.tree import FileTree
 
 POINTS = 68
@@ -133,7 +133,7 @@ class FramePictures:
         self._tree, self._name = tree, name
         folder = posixpath.splitext(name)[0] + "/"
         inside = [n for n in tree.names if n.startswith(folder) and "/" not in n[len(folder) :]]
-        pictures = [n for n in inside if posixpath.splitext(n)[1].lower() in PICTURE_ENDINGS]
+        pictures = [n for n in inside if is_picture(n)]
         whole = bool(pictures) and max(frames_of(tree, name), default=0) == len(pictures)
         self._found: dict[int, str] = {}
         for place, picture in enumerate(pictures, 1):

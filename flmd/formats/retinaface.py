@@ -23,7 +23,7 @@ from flmd.formats.common.text_list import (
     numbers,
     text_files,
 )
-from flmd.formats.layout import LARGEST, PICTURE_ENDINGS, photo_of, split_of_path, without_unions
+from flmd.formats.layout import LARGEST, is_picture, photo_of, split_of_path, without_unions
 from flmd.formats.writing import check_points, count_lost, list_files, number_text, usable_box
 from flmd.schemes import Scheme
 from flmd.tree import FileTree
@@ -163,7 +163,7 @@ def _header(line: str) -> tuple[str, tuple[int, int] | None]:
     parts = path.rsplit(None, 2)
     if len(parts) == 3 and all(part.isascii() and part.isdecimal() and len(part) < 10 for part in parts[1:]):
         size = int(parts[1]), int(parts[2])
-        if posixpath.splitext(parts[0])[1].lower() in PICTURE_ENDINGS and min(size) > 0:
+        if is_picture(parts[0]) and min(size) > 0:
             return parts[0], size
     return path, None
 

@@ -16,7 +16,7 @@ from flmd.formats.common.inner_pictures import InnerPictures
 from flmd.formats.common.json_file import json_in
 from flmd.formats.common.json_lists import HEAD
 from flmd.formats.common.json_stream import outline
-from flmd.formats.layout import PICTURE_ENDINGS, resolve, split_of, split_of_path
+from flmd.formats.layout import is_picture, resolve, split_of, split_of_path
 from flmd.formats.webdataset_writer import write
 from flmd.schemes import Scheme
 from flmd.tree import FileTree
@@ -99,7 +99,7 @@ class WebDataset(Format):
             return tree
         index: dict[str, tuple[str, int, int]] = {}
         for shard, members in _shards(tree, files):
-            index |= {named: (shard, *place) for named, place in members.values() if _is_picture(named)}
+            index |= {named: (shard, *place) for named, place in members.values() if is_picture(named)}
         return _ShardPictures(tree, index)
 
     def read(self, tree: FileTree, scheme: Scheme, files: tuple[str, ...]) -> Iterator[Face | Skipped]:
@@ -174,7 +174,7 @@ def _samples(tree: FileTree, files: tuple[str, ...]) -> Iterator[_Sample]:
     known: dict[str, None] = {}
     for shard, members in _shards(tree, files):
         split = split_of(shard) or ""
-        pictures = {_key(member): named for member, (named, _) in members.items() if _is_picture(member)}
+        pictures = {_key(member): named for member, (named, _) in members.items() if is_picture(member)}
         known |= dict.fromkeys(pictures.values())
         for member, (named, (start, size)) in members.items():
             if member.lower().endswith(".json"):
@@ -185,7 +185,7 @@ def _samples(tree: FileTree, files: tuple[str, ...]) -> Iterator[_Sample]:
 
 
 def _loose_samples(tree: FileTree, files: tuple[str, ...]) -> Iterator[_Sample]:
-    pictures = {_key(name): name for name in tree.names if _is_picture(name)}
+    pictures = {_key(name): name for name in tree.names if is_picture(name)}
     for name in files:
         own = pictures.get(_key(name))
         likely = own or posixpath.splitext(name)[0] + ".jpg"
@@ -215,10 +215,6 @@ def _key(member: str) -> str:
     """What the files of one sample share: everything up to the first dot of the last part."""
     folder, base = posixpath.split(member)
     return posixpath.join(folder, base.partition(".")[0])
-
-
-def _is_picture(member: str) -> bool:
-    return posixpath.splitext(member)[1].lower() in PICTURE_ENDINGS
 
 
 def _is_shard(tree: FileTree, name: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import posixpath
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
@@ -16,7 +15,7 @@ from flmd.core import geometry
 from flmd.errors import InputError
 from flmd.face import Face
 from flmd.formats.base import WriteReport
-from flmd.formats.layout import PICTURE_ENDINGS, photo_of, resolve, whole_or_nothing
+from flmd.formats.layout import is_picture, photo_of, resolve, whole_or_nothing
 from flmd.formats.writing import check_points, count_lost, number_text, usable_box
 from flmd.formats.yolo_pose_layout import label_stem
 from flmd.schemes import Scheme
@@ -160,7 +159,7 @@ def _count(face: Face, picture: str, report: WriteReport, named: bool) -> None:
         attributes=("label",) if named else (),
     )
     report.lost["image name"] = before + (picture != face.image)
-    if posixpath.splitext(picture)[1].lower() not in PICTURE_ENDINGS:
+    if not is_picture(picture):
         report.lost["picture ending"] += 1
     report.lost = +report.lost  # without the zero that was just set
 

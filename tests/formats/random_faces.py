@@ -17,9 +17,8 @@ def segments(alphabet: str) -> st.SearchStrategy[str]:
 
 
 def image_names(alphabet: str = HARD) -> st.SearchStrategy[str]:
-    """Relative paths, up to three deep; none of dots alone, to which a tail gives no ending (``....jpg``)."""
-    names = st.lists(segments(alphabet), min_size=1, max_size=3).map("/".join)
-    return names.filter(lambda name: bool(name.rpartition("/")[2].strip(".")))
+    """Relative paths, up to three deep."""
+    return st.lists(segments(alphabet), min_size=1, max_size=3).map("/".join)
 
 
 def points(count: int, *, whole: bool) -> st.SearchStrategy[np.ndarray]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flmd import formats
@@ -75,6 +75,7 @@ def test_the_real_file(shared_data: Path, tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(image_names(), points(5, whole=False)), max_size=4))
+@example([("...", np.zeros((5, 2), np.float32))])
 def test_written_faces_read_back(tmp_path_factory, drawn: list[tuple[str, np.ndarray]]) -> None:
     faces = [make_face(name + ".jpg", landmarks) for name, landmarks in drawn]
     target = tmp_path_factory.mktemp("lfw") / "x.txt"

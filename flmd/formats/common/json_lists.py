@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from flmd.errors import InputError
 from flmd.face import Attribute, SkipFace
-from flmd.formats.layout import LARGEST, PICTURE_ENDINGS, resolve, split_of_path
+from flmd.formats.layout import LARGEST, is_picture, resolve, split_of_path
 from flmd.tree import FileTree
 
 HEAD = 32 << 10  # bytes of a file that detection looks at first
@@ -65,7 +65,7 @@ class PicturesByPath:
         if self._by_base is None:
             self._by_base = {}
             for name in self._tree.all_names():
-                if posixpath.splitext(name)[1].lower() in PICTURE_ENDINGS:
+                if is_picture(name):
                     self._by_base.setdefault(posixpath.basename(name), []).append(name)
         path = posixpath.normpath(path.replace("\\", "/"))
         while path.startswith("../"):
