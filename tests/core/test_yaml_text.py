@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -69,11 +70,8 @@ TREES = st.recursive(
 @settings(deadline=None, max_examples=60)
 @given(TREES)
 def test_any_tree_of_a_few_levels_comes_back(tree: object) -> None:
-    import io
-
-    stream = io.StringIO()
-    YAML(typ="safe").dump({"top": tree}, stream)
-    assert yaml_text.read(stream.getvalue()) == {"top": tree}
+    """As JSON, which YAML holds in it: ruamel cannot read all that it writes, ``top: {a: :-}`` for one."""
+    assert yaml_text.read(json.dumps({"top": tree})) == {"top": tree}
 
 
 @pytest.mark.parametrize("text", [LAUGHS, DEEP, DEEP_BLOCK, "a: &a [*a]", "\x00"])
