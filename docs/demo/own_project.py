@@ -21,19 +21,10 @@ import textwrap
 import venv
 from pathlib import Path
 
-from ruamel.yaml import YAML
+import common
+from common import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT.parent / "shared" / "data" / "formats" / "mmpose_coco" / "wflw"
-SMALL = {
-    "datasets.ibug300w.source": {"sample": 40},
-    "convert.crop_size": 64,
-    "augment.input_size": 32,
-    "augment.variants": 2,
-    "train.network_options": {"width": 0.125, "middle_blocks": 1},
-    "train.epochs": 2,
-    "evaluate.gallery": 4,
-}
 HEAD = """# A project of your own
 
 *`make demo-own-project` (docs/demo/own_project.py) wrote this page, without a network. It built the wheel,
@@ -84,23 +75,9 @@ class Demo:
     @property
     def environment(self) -> dict[str, str]:
         """Nothing of the user's own settings, and no path of a checkout."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "DVC_", "PYTHON", "FLMD_"))}
-        who = {
-            f"GIT_{who}_{what}": "ann@example.org"
-            for who in ("AUTHOR", "COMMITTER")
-            for what in ("NAME", "EMAIL")
-        }
-        return {
-            **kept,
-            **who,
-            "PATH": os.pathsep.join([str(self.bin), str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "NO_ALBUMENTATIONS_UPDATE": "1",
-            "DVC_NO_ANALYTICS": "1",
-            "DVC_SITE_CACHE_DIR": str(self.folder / "site"),
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "COLUMNS": "110",
-        }
+        own = ("GIT_", "DVC_", "PYTHON", "FLMD_")
+        path = [str(self.bin), str(Path(sys.executable).parent), os.environ["PATH"]]
+        return {**common.environment("ann", self.folder / "site", own), "PATH": os.pathsep.join(path)}
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the place that the story is at; what it prints on both streams is its output."""
@@ -149,20 +126,6 @@ def clean(text: str) -> str:
     return re.sub(r"\n{2,}", "\n", text).strip("\n")
 
 
-def make_small(path: Path) -> None:
-    """The settings of this page in a params.yaml."""
-    yaml = YAML()
-    yaml.width = 1 << 16
-    tree = yaml.load(path)
-    for key, value in SMALL.items():
-        *parts, last = key.split(".")
-        place = tree
-        for part in parts:
-            place = place[part]
-        place[last] = value
-    yaml.dump(tree, path)
-
-
 def tell(demo: Demo) -> None:
     """The story; every command of it runs."""
     demo.say("## Make it")
@@ -172,7 +135,7 @@ def tell(demo: Demo) -> None:
         "offline. One of them is enough beside your own. (For this page the settings are also made small.)"
     )
     demo.show("flmd dataset remove youtube_faces")
-    make_small(demo.place / "params.yaml")
+    common.put(demo.place / "params.yaml", common.SMALL)
     demo.say("## Add your data")
     demo.say(
         "Here these are pictures of WFLW with 98 points each, in COCO's JSON. The first faces are read "

@@ -17,19 +17,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ruamel.yaml import YAML
+import common
+from common import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-SMALL = {
-    "datasets.ibug300w.source": {"sample": 40},
-    "datasets.youtube_faces.source": {"sample": 30},
-    "convert.crop_size": 64,
-    "augment.input_size": 32,
-    "augment.variants": 2,
-    "train.network_options": {"width": 0.125, "middle_blocks": 1},
-    "train.epochs": 2,
-    "evaluate.gallery": 4,
-}
 HEAD = """# Sharing: two people, one remote
 
 *`make demo-sharing` (docs/demo/sharing.py) wrote this page. Anyone can run it without a network. It ran the
@@ -51,21 +41,10 @@ class Demo:
 
     def environment(self, place: Path) -> dict[str, str]:
         """Nothing of the user's own settings; the Python and the flmd that run this."""
-        person = place.name.capitalize()
         return {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "DVC_"))},
+            **common.environment(place.name, self.folder / "site" / place.name),
             "PATH": str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"],
             "PYTHONPATH": str(place),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "NO_ALBUMENTATIONS_UPDATE": "1",
-            "DVC_NO_ANALYTICS": "1",
-            "DVC_SITE_CACHE_DIR": str(self.folder / "site" / place.name),
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_AUTHOR_NAME": person,
-            "GIT_AUTHOR_EMAIL": f"{place.name}@example.org",
-            "GIT_COMMITTER_NAME": person,
-            "GIT_COMMITTER_EMAIL": f"{place.name}@example.org",
-            "COLUMNS": "110",
         }
 
     def quietly(self, place: Path, *command: str) -> str:
@@ -104,15 +83,7 @@ def project(demo: Demo) -> None:
     """The team's git repository: this project as it is committed or not, with small settings."""
     server, work = demo.folder / "team.git", demo.folder / "setup"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(work)], check=True)
-    yaml, path = YAML(), work / "params.yaml"
-    tree = yaml.load(path)
-    for key, value in SMALL.items():
-        *parts, last = key.split(".")
-        place = tree
-        for part in parts:
-            place = place[part]
-        place[last] = value
-    yaml.dump(tree, path)
+    common.put(work / "params.yaml", {**common.SMALL, "datasets.youtube_faces.source": {"sample": 30}})
     (work / "dvc.lock").unlink(missing_ok=True)
     (work / ".dvc" / "config").write_text("[core]\n    check_update = false\n", encoding="utf-8")
     demo.quietly(work, "git", "checkout", "-q", "-B", "main")

@@ -21,6 +21,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def module(path: Path) -> ModuleType:
+    """A script, with what lies beside it at hand."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(path.parent))
+        return _loaded(path)
+
+
+def _loaded(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
