@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
+
+
+def killed_at(process: subprocess.Popen[str], beginning: str) -> None:
+    """SIGKILL a process as soon as it prints a line that begins so; it has to die of that."""
+    with process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(beginning):
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
 
 
 def hear_signals() -> None:

@@ -6,7 +6,6 @@ import contextlib
 import gc
 import json
 import re
-import sys
 import zipfile
 from pathlib import Path
 
@@ -14,32 +13,12 @@ import numpy as np
 import pytest
 
 from flmd import formats
-from flmd.cli import flmd_data as command
 from flmd.conversion.opening import open_faces
 from flmd.face import Face
 from flmd.formats import get
 from flmd.schemes import IBUG68
 from flmd.store.face_store import FaceStore
 from tests.factories import make_face, write_picture
-
-
-class Outcome:
-    """Exit code and output of one call."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def flmd_data(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    def call(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["flmd-data", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            command.main()
-        out, err = capsys.readouterr()
-        return Outcome(int(ended.value.code or 0), out, err)
-
-    return call
 
 
 @pytest.fixture

@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from flmd import formats
-from flmd.cli import flmd_data as command
 from flmd.conversion.opening import open_faces
 from flmd.core.orientation import EXIF_ORIENTATION
 from flmd.face import Face, visibility_of
 from flmd.schemes import IBUG68
 from flmd.store.face_store import FaceStore
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def flmd_data(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    def call(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["flmd-data", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            command.main()
-        return Outcome(int(ended.value.code or 0), *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture

@@ -177,25 +177,26 @@ def _lines(data: bytes, rng: random.Random) -> bytes:
     cells = lines[at].split(separator)
     cell = rng.randrange(len(cells))
     choice = rng.randrange(7)
-    if choice == 0:
-        del lines[at]
-    elif choice == 1:
-        lines[at : at + 1] = [lines[at]] * rng.choice((2, 3, 200))
-    elif choice == 2:
-        to = rng.randrange(len(lines))
-        lines[at], lines[to] = lines[to], lines[at]
+    if choice < 3:
+        _change(lines, at, choice, (2, 3, 200), rng)
     else:
-        if choice == 3:
-            del cells[cell]
-        elif choice == 4:
-            cells[cell : cell + 1] = [cells[cell]] * rng.choice((2, 3, 5000))
-        elif choice == 5:
-            to = rng.randrange(len(cells))
-            cells[cell], cells[to] = cells[to], cells[cell]
+        if choice < 6:
+            _change(cells, cell, choice - 3, (2, 3, 5000), rng)
         else:
             cells[cell] = _text(rng)
         lines[at] = separator.join(cells)
     return ("\n".join(lines) + "\n").encode()
+
+
+def _change(items: list[str], at: int, choice: int, times: tuple[int, ...], rng: random.Random) -> None:
+    """Take one out (0), repeat it (1) or swap it with another (2)."""
+    if choice == 0:
+        del items[at]
+    elif choice == 1:
+        items[at : at + 1] = [items[at]] * rng.choice(times)
+    else:
+        to = rng.randrange(len(items))
+        items[at], items[to] = items[to], items[at]
 
 
 def _text(rng: random.Random) -> str:

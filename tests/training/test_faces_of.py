@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +23,7 @@ from flmd.store.merge import merge
 from flmd.training.batch_loader import BatchLoader
 from flmd.training.faces_of import training_faces, validation_faces
 from flmd.training.live_crops import LiveCrops
+from tests import processes
 from tests.factories import convert_list, make_face, write_picture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,15 +143,10 @@ def test_live_training_repeats_to_the_byte_with_other_threads_and_killed(store: 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run(store, whole, params)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FLMD_WORKERS": "3"}
-    with subprocess.Popen(
+    process = subprocess.Popen(
         command(store, killed, params), stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("epoch 2/"):
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL
+    )
+    processes.killed_at(process, "epoch 2/")
     assert "going on after epoch" in run(store, killed, params, workers=3)
     assert files(killed) == files(whole)
     _, info = load_model(whole / "best.pt")

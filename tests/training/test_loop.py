@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from flmd.training import loop, losses, optim
 from flmd.training.loop import FitResult, fit
 from flmd.training.resume import fingerprint
 from flmd.training.stored_crops import StoredCrops
+from tests import processes
 from tests.faces_drawn import GREY, RGB, SQUARE, Arrays, squares
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,15 +102,8 @@ def test_killed_and_started_again_ends_with_the_same_bytes(undisturbed: Path, tm
     code += f"t.train(pathlib.Path({str(tmp_path)!r}), progress=True)"
     command = [sys.executable, "-u", "-c", code]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, cwd=tmp_path, env=environment, text=True
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("epoch 2/"):
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path, env=environment, text=True)
+    processes.killed_at(process, "epoch 2/")
     assert list((tmp_path / "state").glob("*/resume.pt"))
     # As DVC does before it starts the stage again: outputs are gone, the state is not one of them.
     for path in [*(tmp_path / "model").iterdir(), tmp_path / "curves" / "metrics.json"]:
