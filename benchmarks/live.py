@@ -54,25 +54,9 @@ def main() -> None:
     print(f"| live costs | {100 * more[0]:+.1f} % | {100 * more[1]:+.1f} % | |")
 
 
-def settings_of(recipe: str):  # type: ignore[no-untyped-def]
-    """Params of the recipe on this project's."""
-    from ruamel.yaml import YAML
-
-    from flmd.core import params
-    from flmd.experiments import recipes
-
-    root = Path(__file__).resolve().parents[1]
-    tree = YAML(typ="safe").load(root / "params.yaml")
-    for section, values in recipes.load(recipe, root / "recipes").settings.items():
-        if section in ("augment", "train"):
-            tree[section] = values
-        elif section == "convert":
-            tree[section] |= values
-    return params.parse(tree)
-
-
 def make_arrays(chosen: argparse.Namespace, target: Path) -> int:
     """Version 1 of the first faces, as a stored training would read it; how many faces there are."""
+    from benchmarks.gpu.faces import settings_of
     from flmd.augmentation import build
     from flmd.store.face_store import FaceStore
 
@@ -85,6 +69,7 @@ def make_arrays(chosen: argparse.Namespace, target: Path) -> int:
 
 def epoch(chosen: argparse.Namespace) -> None:
     """Train a short epoch to warm up and a whole one; print the wall and CPU seconds of the whole one."""
+    from benchmarks.gpu.faces import settings_of
     from flmd.core import processor
 
     settings = settings_of(chosen.recipe)

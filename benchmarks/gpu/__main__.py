@@ -1,7 +1,7 @@
 """``python -m benchmarks.gpu``: checks, throughput and whole trainings on a GPU, within a time.
 
     python -m benchmarks.gpu --ibug300w faces/ibug --youtube-faces faces/youtube --out $OUT --minutes 11
-    python -m benchmarks.gpu --dry --out /tmp/dry     # on the CPU, on drawn faces, in seconds
+    python -m benchmarks.gpu --dry --out /tmp/dry     # on the CPU, on drawn faces, smaller than life
 
 Every result is a line of ``gpu.jsonl`` in the folder, written as it is there, so that a run cut short loses
 the one under way. What is missing (a package, a GPU) is said in its line. Exit code 1: a check failed.

@@ -82,16 +82,7 @@ def one(
 
 def _unfrozen(recipe: str, train: dict[str, Any]) -> dict[str, Any]:
     """Features that start from random weights learn too."""
-    options = settings_of_options(recipe)
+    options = settings_of(recipe).train.network_options
     if not options.get("freeze"):
         return train
     return {**train, "network_options": {**options, "freeze": False, **train.get("network_options", {})}}
-
-
-def settings_of_options(recipe: str) -> dict[str, Any]:
-    """The network's options as the recipe has them."""
-    from benchmarks.gpu.faces import ROOT
-    from flmd.experiments import recipes
-
-    said: dict[str, Any] = recipes.load(recipe, ROOT / "recipes").settings["train"]
-    return dict(said["network_options"])

@@ -155,6 +155,7 @@ class Augmenter:
         plan = self.plan(crop_affine, box, landmarks, visibility, keys, variants, datasets=datasets)
         if out is None:
             out = np.empty((len(plan.changes), *self.image_shape), np.uint8)
+        # A crop that shrinks by 2 or more is averaged first, as `warp` does; others are looked up at once.
         backwards, shrinks = images.backwards(plan.from_crop), geometry.scale_of(plan.from_crop) < 0.51
         for row, change in enumerate(plan.changes):
             if row % each == 0:

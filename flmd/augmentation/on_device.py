@@ -5,7 +5,7 @@ Pixels are not: OpenCV looks up in steps of 1/32 pixel and rounds to whole level
 everything stays float32 until the end. :data:`TOLERANCE` says how far the two may be apart; a test holds them
 to it. Two runs on one device give the same pixels: nothing here sums in an order that can change.
 
-Kernels: a gather of crops, one bilinear look-up, and pointwise arithmetic that ``torch.compile`` joins.
+Kernels: a gather of crops, one bilinear look-up, and pointwise arithmetic.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch.nn.functional import grid_sample, pad
 
 from flmd.augmentation import photometric
 from flmd.augmentation.photometric import Photometric
+from flmd.core import geometry
 from flmd.core.params import AugmentParams
 
 # Levels by which a crop differs from the CPU's: the mean of a batch, and of 99.9 % of its pixels at most.
@@ -66,12 +67,9 @@ def changes_on(
     matrix : (B, 2, 3) context crop -> network's crop, as ``Augmenter`` composes it. drawn : of each face.
     size : side of the crop. channels : that noise is drawn for. table : length of the noise table.
     """
-    inverse = np.linalg.inv(
-        np.concatenate([matrix, np.broadcast_to([[[0, 0, 1.0]]], (len(matrix), 1, 3))], 1)
-    )
     rows = np.array([_numbers(change, size) for change in drawn], np.float32).reshape(len(drawn), 12)
     begin = np.array([int(c.noise_place * (table - size * size * channels)) for c in drawn], np.int64)
-    packed = np.concatenate([inverse[:, :2].reshape(-1, 6).astype(np.float32), rows], axis=1)
+    packed = np.concatenate([geometry.invert(matrix).reshape(-1, 6).astype(np.float32), rows], axis=1)
     sent = torch.from_numpy(packed).to(device)
     brightness, contrast, saturation, hue, grey, blur, noise = sent[:, 6:13].unbind(1)
     return Changes(
@@ -129,9 +127,8 @@ def augment(crops: Tensor, changes: Changes, table: Tensor, config: AugmentParam
 def _warp(pixels: Tensor, matrix: Tensor, size: int, subpixels: int) -> Tensor:
     """One bilinear look-up for each (sub)pixel; black outside."""
     height, width = pixels.shape[-2:]
-    steps = (
-        torch.arange(size * subpixels, device=pixels.device, dtype=torch.float32) + 0.5
-    ) / subpixels - 0.5
+    places = torch.arange(size * subpixels, device=pixels.device, dtype=torch.float32)
+    steps = (places + 0.5) / subpixels - 0.5
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     place = torch.stack([x, y, torch.ones_like(x)], -1).view(1, -1, 3)
     source = (place @ matrix.transpose(1, 2)).view(-1, *x.shape, 2)
@@ -191,9 +188,8 @@ def _blur(pixels: Tensor, sigma: Tensor, largest: float) -> Tensor:
     """A Gaussian of each face's own sigma, as wide as OpenCV makes it; the edge repeated."""
     reach = _radius(largest)
     steps = torch.arange(-reach, reach + 1, device=pixels.device, dtype=torch.float32)
-    own = torch.floor((sigma * 6 + 1).round().div(2))[
-        :, None
-    ]  # OpenCV's kernel is round(6 sigma + 1) | 1 wide
+    # OpenCV's kernel is round(6 sigma + 1) | 1 wide.
+    own = torch.floor((sigma * 6 + 1).round().div(2))[:, None]
     weight = torch.exp(-0.5 * (steps / sigma.clamp(min=1e-3)[:, None]) ** 2) * (steps.abs() <= own)
     weight = weight / weight.sum(1, keepdim=True)
     size = pixels.shape[-1]
@@ -221,14 +217,13 @@ def _cover(pixels: Tensor, cover: Tensor) -> Tensor:
 def _noise(pixels: Tensor, changes: Changes, table: Tensor) -> Tensor:
     """The run of the table that the CPU takes, whose colours lie beside one another."""
     channels, size = pixels.shape[1:3]
-    place = (
-        torch.arange(size * size * channels, device=pixels.device).view(size, size, channels).permute(2, 0, 1)
-    )
+    run = torch.arange(size * size * channels, device=pixels.device)
+    place = run.view(size, size, channels).permute(2, 0, 1)
     grain = table[changes.noise_begin.view(-1, 1, 1, 1) + place]
     return grain * _per_face(changes.noise) * 255
 
 
 def subpixels(matrix: NDArray[np.float64]) -> int:
     """Look-ups along each side of a pixel that (B, 2, 3) matrices need: by how much the largest shrinks."""
-    scale = np.sqrt(np.abs(np.linalg.det(matrix[:, :, :2])))
-    return int(np.clip(np.floor(1 / scale.min() + 1e-6), 1, MOST_SUBPIXELS))
+    shrinks = 1 / geometry.scale_of(matrix).min()
+    return int(np.clip(np.floor(shrinks + 1e-6), 1, MOST_SUBPIXELS))

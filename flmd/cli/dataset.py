@@ -81,9 +81,7 @@ def add(
     }
     entry = {key: value for key, value in given.items() if value is not None}
     dataset = datasets.checked(settings, name, entry)
-    limits = Limits(
-        max_total_bytes=int(settings.download.max_total_gib * 2**30), max_ratio=settings.download.max_ratio
-    )
+    limits = Limits.of(settings.download)
     found = looking.look(name, dataset, settings.convert.scheme, limits)
     if found is not None:
         terminal.say(found.told(name, settings.convert.scheme))

@@ -180,14 +180,7 @@ def _predicted(
     from flmd.evaluation.evaluate import predicted_system
 
     check_there(file)
-    with open_faces(
-        file,
-        from_=wanted.from_,
-        scheme=truth.scheme.name,
-        base=wanted.meant.base,
-        names=wanted.meant.names,
-        options=wanted.meant.options,
-    ) as source:
+    with open_faces(file, from_=wanted.from_, scheme=truth.scheme.name, **wanted.meant.how()) as source:
         tell_passed_over(source)
         about = {"kind": "predictions", "file": Path(file).name, "format": source.kind}
         system, matched = predicted_system(

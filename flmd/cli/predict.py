@@ -56,8 +56,6 @@ SecondLook = Annotated[
 FlipAverage = Annotated[
     bool, typer.Option("--flip-average", help="Average the points of each crop and its mirror image.")
 ]
-
-
 Pose = Annotated[bool, typer.Option("--pose", help="Tell the head pose of faces in pictures, in degrees.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print a line of JSON for each picture, and write no files.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from flmd.core import geometry
 from flmd.core.orientation import FRAME, SHOWN, STORED, attributes_of
 from flmd.formats.common.picture_sizes import Header
 from flmd.store.column_buffer import NUMBERS, TEXTS, ColumnBuffer, attributes_text
+from flmd.store.values import attributes_of as read_attributes
 from flmd.tree import FileTree
 
 ROWS_A_BLOCK = 512
@@ -73,9 +73,9 @@ def _place(columns: dict[str, NDArray[Any]], texts: dict[str, list[str]], policy
 
 def _look(sizes: NDArray[np.int32], attributes: list[str], row: int, header: Header, frame: str) -> None:
     """Fill in what the header of a picture says of a face, in place."""
-    said = json.loads(attributes[row] or "{}")
+    said = read_attributes(attributes[row])
     if header.orientation != 1 and FRAME not in said:
         said |= attributes_of(header.orientation, frame)
         attributes[row] = attributes_text(said)
     if sizes[row, 0] == 0:
-        sizes[row] = header.size(said.get(FRAME, frame))
+        sizes[row] = header.size(str(said.get(FRAME, frame)))

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from flmd.core import geometry
 from flmd.core.orientation import (
     FRAME,
     FRAMES,
@@ -22,10 +21,9 @@ from flmd.core.orientation import (
     STORED,
     TURNED,
     attributes_of,
-    map_boxes,
-    orientation_affine,
     turned_size,
 )
+from flmd.core.orientation import turned as orientation_turned
 from flmd.errors import InputError
 from flmd.face import Face, Skipped
 from flmd.formats.common.picture_sizes import Header, header_of
@@ -61,19 +59,9 @@ def turned(face: Face, orientation: int, stored: tuple[int, int], wanted: str) -
     ----------
     orientation : of the picture. stored : width and height of its stored pixels.
     """
-    affine = orientation_affine(orientation, *stored)
-    size = turned_size(orientation, stored)
-    if wanted == STORED:
-        affine, size = geometry.invert(affine), stored
-    box = face.box
-    if box is not None:
-        box = map_boxes(affine, box[None])[0].astype(np.float32)
-    return replace(
-        face,
-        landmarks=geometry.apply(affine, face.landmarks).astype(np.float32),
-        box=box,
-        image_size=None if face.image_size is None else size,
-    )
+    points, box = orientation_turned(orientation, stored, wanted, face.landmarks, face.box)
+    size = stored if wanted == STORED else turned_size(orientation, stored)
+    return replace(face, landmarks=points, box=box, image_size=None if face.image_size is None else size)
 
 
 class Turner:

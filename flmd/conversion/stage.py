@@ -26,9 +26,7 @@ def convert(name: str = "") -> None:
     dataset, how = settings.dataset(name), settings.convert
     raw, target = Path("data/raw") / name, Path("data/stores") / f"{name}.h5"
     target.parent.mkdir(parents=True, exist_ok=True)
-    limits = Limits(
-        max_total_bytes=int(settings.download.max_total_gib * 2**30), max_ratio=settings.download.max_ratio
-    )
+    limits = Limits.of(settings.download)
     with (
         dataset_faces(name, dataset, raw, how.scheme, limits=limits, scratch=target.parent) as faces,
         dask_cluster.connected() as executor,  # FLMD_SCHEDULER; the same bytes with and without

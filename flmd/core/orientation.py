@@ -21,15 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.core import geometry
-from flmd.core.picture_limits import kind_of_ftyp
+from flmd.core.picture_limits import JPEG, PNG, kind_of_ftyp
 
 EXIF_ORIENTATION = 0x0112
 STORED, SHOWN = "stored", "shown"
 FRAMES = (STORED, SHOWN)
 MIRRORING = (2, 4, 5, 7)
 ORIENTATION, FRAME = "exif_orientation", "exif_frame"  # attributes of faces in pictures with an orientation
-# Kinds whose decoders leave the stored pixels as they are and the tag to us.
-_JPEG, _PNG, _RIFF = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF"
+_TAGGED = (JPEG, PNG, b"RIFF")  # kinds whose decoders leave the stored pixels as they are and the tag to us
 # A picture without any of these says nothing of its orientation, and need not be parsed.
 _MARKS = (b"Exif", b"eXIf", b"EXIF", b"exif", b"Orientation")
 
@@ -49,7 +48,7 @@ TURNED = {
 def orientation_of(data: bytes) -> int:
     """EXIF's orientation, 1 to 8, of the bytes of a picture; 1 when it says none that makes sense."""
     avif = kind_of_ftyp(data) == "AVIF"  # its own boxes say it too; Pillow gives them as EXIF
-    tagged = data.startswith((_JPEG, _PNG, _RIFF)) and any(mark in data for mark in _MARKS)
+    tagged = data.startswith(_TAGGED) and any(mark in data for mark in _MARKS)
     if not (tagged or avif):
         return 1
     from PIL import Image as PillowImage  # slow to import, and seldom needed
@@ -74,8 +73,8 @@ def holds_header(head: bytes) -> bool:
 
     EXIF comes before the pixels of a JPEG, but may come after those of a PNG or WebP.
     """
-    if not head.startswith(_JPEG):
-        return not head.startswith((_PNG, _RIFF)) and kind_of_ftyp(head) != "AVIF"
+    if not head.startswith(JPEG):
+        return not head.startswith(_TAGGED) and kind_of_ftyp(head) != "AVIF"
     place = 2
     while place + 4 <= len(head):
         if head[place] != 0xFF:
@@ -110,6 +109,24 @@ def orientation_affine(orientation: int, width: int, height: int) -> NDArray[np.
 def attributes_of(orientation: int, frame: str) -> dict[str, int | str]:
     """The attributes that tell the frame of a face; none where its picture has no orientation."""
     return {} if orientation == 1 else {ORIENTATION: orientation, FRAME: frame}
+
+
+def turned(
+    orientation: int,
+    stored: tuple[int, int],
+    wanted: str,
+    points: NDArray[np.floating],
+    box: NDArray[np.floating] | None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Points (K, 2) and box (4,) of a face in the other frame of its picture; no point is renamed.
+
+    ``wanted`` : that frame. ``stored`` : width and height of the picture's stored pixels.
+    """
+    affine = orientation_affine(orientation, *stored)
+    if wanted == STORED:
+        affine = geometry.invert(affine)
+    placed = None if box is None else map_boxes(affine, box[None])[0].astype(np.float32)
+    return geometry.apply(affine, points).astype(np.float32), placed
 
 
 def turned_size(orientation: int, size: tuple[int, int]) -> tuple[int, int]:

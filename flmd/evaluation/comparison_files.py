@@ -31,7 +31,7 @@ from flmd.evaluation import drawings, metrics, plots
 from flmd.evaluation.compare import Comparison, compare
 from flmd.evaluation.evaluate import System, Truth, evaluate_system
 from flmd.evaluation.measure import Evaluation
-from flmd.evaluation.report_files import DECIMALS, UNITS
+from flmd.evaluation.report_files import UNITS, write_csv
 
 RESERVED = ("plots", plots.MEAN_SHAPE)
 
@@ -85,9 +85,7 @@ def evaluate_systems(
     text = json.dumps(tree, indent=2, allow_nan=False, ensure_ascii=False)
     (out / "comparison.json").write_text(text + "\n", encoding="utf-8")
     for frame, name in ((found.faces, "comparison.csv"), (found.wins, "wins.csv")):
-        numbers = frame.select_dtypes("float64").columns
-        rounded = frame.assign(**{str(c): frame[c].round(DECIMALS) + 0.0 for c in numbers})
-        rounded.to_csv(out / name, index=False, lineterminator="\n")
+        write_csv(out / name, frame)
     _draw(truth, systems, measured, found, out / "plots", settings, kinds, folders)
     return found, measured
 

@@ -14,7 +14,6 @@ counted and named.
 from __future__ import annotations
 
 import csv
-import json
 import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -26,9 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.core import geometry
-from flmd.core.orientation import FRAME, ORIENTATION, STORED, map_boxes, orientation_affine, turned_size
+from flmd.core.orientation import FRAME, ORIENTATION, STORED, turned, turned_size
 from flmd.face import Face, Skipped
 from flmd.store.face_store import FaceStore
+from flmd.store.values import attributes_of
 
 LEAST = 0.3  # intersection over union from which on two faces can be the same
 NAMED = 5
@@ -182,14 +182,11 @@ class _Pictures:
         row = self.rows[key][0]
         width, height = self.store.column("image_size")[row].tolist()
         size = int(width), int(height)
-        said = json.loads(self._attributes[row]) if FRAME in self._attributes[row] else {}
-        orientation, wanted = int(said.get(ORIENTATION, 1)), said.get(FRAME, STORED)
+        said = attributes_of(self._attributes[row])
+        orientation, wanted = int(said.get(ORIENTATION, 1)), str(said.get(FRAME, STORED))
         if orientation != 1 and face.attributes.get(FRAME, frame) != wanted and min(size) > 0:
             stored = size if wanted == STORED else turned_size(orientation, size)
-            affine = orientation_affine(orientation, *stored)
-            affine = geometry.invert(affine) if wanted == STORED else affine
-            box = None if face.box is None else map_boxes(affine, face.box[None])[0].astype(np.float32)
-            points = geometry.apply(affine, face.landmarks).astype(np.float32)
+            points, box = turned(orientation, stored, wanted, face.landmarks, face.box)
             told = face.image_size and turned_size(orientation, face.image_size)
             face = replace(face, landmarks=points, box=box, image_size=told or None)
         other = face.image_size and min(face.image_size) > 0 and min(size) > 0 and face.image_size != size

@@ -60,10 +60,10 @@ def write(evaluation: Evaluation, folder: Path) -> None:
         (evaluation.curves, "plots/ced.csv"),
         (evaluation.regions, "plots/regions.csv"),
     ):
-        _write_csv(folder / name, frame)
+        write_csv(folder / name, frame)
     shutil.rmtree(folder / CURVES, ignore_errors=True)
     for name, curve in _curves(evaluation).items():
-        _write_csv(folder / CURVES / f"{name}.csv", curve)
+        write_csv(folder / CURVES / f"{name}.csv", curve)
 
 
 def name_files(evaluation: Evaluation, folder: Path, more: Sequence[str]) -> None:
@@ -165,7 +165,8 @@ def _curves(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
     }
 
 
-def _write_csv(path: Path, frame: pd.DataFrame) -> None:
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """A table, its floats to DECIMALS places; folders above it are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _rounded(frame).to_csv(path, index=False, lineterminator="\n")
 

@@ -63,9 +63,9 @@ def add(path: Path, name: str, entry: Mapping[str, Any]) -> str:
     if trained != params.ALL:
         recipes.merge(tree, {"train": {"datasets": [*trained, name]}})
         text = recipes.dumped(tree)
-    lines = text.splitlines(keepends=True)
-    block = _block(name, entry, _column(text))
-    lines.insert(_end(text), block)
+    lines, datasets = text.splitlines(keepends=True), _datasets(text)
+    block = _block(name, entry, _column(datasets))
+    lines.insert(_end(text, datasets), block)
     _write(path, "".join(lines), f"with data set {name}")
     return block
 
@@ -131,15 +131,13 @@ def _datasets(text: str) -> CommentedMap:
     return datasets
 
 
-def _column(text: str) -> int:
-    datasets = _datasets(text)
+def _column(datasets: CommentedMap) -> int:
     return int(datasets.lc.key(next(iter(datasets)))[1])
 
 
-def _end(text: str) -> int:
+def _end(text: str, datasets: CommentedMap) -> int:
     """The number of the line before which a further data set belongs: after the last line of the others."""
-    datasets = _datasets(text)
-    column = _column(text)
+    column = _column(datasets)
     start = int(datasets.lc.key(next(reversed(datasets)))[0])
     lines = text.splitlines()
     end = start + 1
@@ -160,7 +158,7 @@ def _lines_of(text: str, name: str) -> tuple[int, int]:
     names = list(datasets)
     first = int(datasets.lc.key(name)[0])
     later = names[names.index(name) + 1 :]
-    return (first, int(datasets.lc.key(later[0])[0]) if later else _end(text))
+    return (first, int(datasets.lc.key(later[0])[0]) if later else _end(text, datasets))
 
 
 def _write(path: Path, text: str, how: str) -> None:
@@ -178,7 +176,7 @@ def _forget(root: Path, name: str) -> list[str]:
             gone.append(made)
     lock = root / dvc_lock.NAME
     if lock.is_file():
-        yaml = YAML()
+        yaml = YAML()  # its indentation is DVC's
         yaml.width = 1 << 16
         tree = yaml.load(lock)
         stages = (tree or {}).get("stages") or {}

@@ -20,9 +20,7 @@ def download(name: str = "") -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         rules.make_sample(target, dataset.sample_faces or rules.sample_faces, settings.seed)
         return
-    limits = Limits(
-        max_total_bytes=int(settings.download.max_total_gib * 2**30), max_ratio=settings.download.max_ratio
-    )
+    limits = Limits.of(settings.download)
     got = fetch(
         dataset.address,
         target,

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from flmd.errors import StoreError
 from flmd.face import SPLITS, Attribute
 
-FLATTEST, STEEPEST = (
-    1e-18,
-    1e18,
-)  # determinants of matrices: a pixel of the picture 1e-9 or 1e9 px of the crop
+# Determinants of matrices: a pixel of the picture is 1e-9 or 1e9 px of the crop.
+FLATTEST, STEEPEST = 1e-18, 1e18
 FARTHEST = 1e15  # px that a matrix may shift
 PROMISES = {
     "landmarks": "finite pixels, or NaN where not labelled",

@@ -16,6 +16,11 @@ from flmd.parallel.pool import quiet, worker_count
 from flmd.store.face_store import FaceStore
 from flmd.training.crop_source import Labels, ResidentCrops, Rows
 
+# Matrices, boxes, landmarks, visibility, keys.
+Annotations = tuple[
+    NDArray[np.float64], NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint64]
+]
+
 
 class LiveCrops:
     """A source that shows version ``p + 1`` of a face in pass ``p``, from 0, as the stage `augment` makes it.
@@ -58,11 +63,7 @@ class LiveCrops:
 
     def fill(self, rows: Rows, passes: Rows, out: NDArray[np.uint8]) -> Labels:
         """See :class:`~flmd.training.crop_source.CropSource`."""
-        starts = np.flatnonzero(np.diff(passes, prepend=-1))
-        made = [
-            self._fill_pass(rows[start:stop], int(passes[start]), out[start:stop])
-            for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True)
-        ]
+        made = [self._fill_pass(rows[piece], number, out[piece]) for piece, number in _each_pass(passes)]
         if len(made) == 1:
             return made[0]
         return Labels(*(np.concatenate(arrays) for arrays in zip(*made, strict=True)))
@@ -70,40 +71,44 @@ class LiveCrops:
     def _fill_pass(self, rows: Rows, number: int, out: NDArray[np.uint8]) -> Labels:
         made = self._augmenter(
             [self._crops[face] for face in self.rows[rows].tolist()],
-            self._affine[rows],
-            self._box[rows],
-            self._landmarks[rows],
-            self._visibility[rows],
-            self._keys[rows],
+            *self._annotations(rows),
             np.array([number + 1]),
-            datasets=[self._datasets[row] for row in rows.tolist()],
+            datasets=self._names(rows),
             out=out.reshape(len(rows), *self._augmenter.image_shape),
         )
         return Labels(made.points, made.visibility)
 
     def plan(self, rows: Rows, passes: Rows) -> Plan:
         """Points, matrices and changes of the crops that :meth:`fill` would write."""
-        if len(set(passes.tolist())) > 1:  # an epoch that goes on with the next pass
-            parts = [
-                self.plan(rows[passes == number], passes[passes == number])
-                for number in sorted(set(passes.tolist()))
-            ]
-            return Plan(
-                np.concatenate([part.points for part in parts]),
-                np.concatenate([part.visibility for part in parts]),
-                np.concatenate([part.affine for part in parts]),
-                np.concatenate([part.from_crop for part in parts]),
-                [change for part in parts for change in part.changes],
+        parts = [
+            self._augmenter.plan(
+                *self._annotations(rows[piece]), np.array([number + 1]), datasets=self._names(rows[piece])
             )
-        return self._augmenter.plan(
+            for piece, number in _each_pass(passes)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return Plan(
+            np.concatenate([part.points for part in parts]),
+            np.concatenate([part.visibility for part in parts]),
+            np.concatenate([part.affine for part in parts]),
+            np.concatenate([part.from_crop for part in parts]),
+            [change for part in parts for change in part.changes],
+        )
+
+    def _annotations(self, rows: Rows) -> Annotations:
+        """What the augmenter is told of faces."""
+        return (
             self._affine[rows],
             self._box[rows],
             self._landmarks[rows],
             self._visibility[rows],
             self._keys[rows],
-            passes[:1] + 1,
-            datasets=[self._datasets[row] for row in rows.tolist()],
         )
+
+    def _names(self, rows: Rows) -> list[str]:
+        """Data sets of faces."""
+        return [self._datasets[row] for row in rows.tolist()]
 
     def resident(self, device: torch.device) -> ResidentCrops:
         """The context crops, held on a device that makes the versions there.
@@ -128,3 +133,15 @@ class LiveCrops:
         for array in (self._affine, self._box, self._landmarks, self._visibility, self._keys):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+
+def _each_pass(passes: Rows) -> list[tuple[slice, int]]:
+    """The pieces of a batch that are shown for the same time, and how often they were before.
+
+    There are two where an epoch goes on with the next pass.
+    """
+    starts = np.flatnonzero(np.diff(passes, prepend=-1)).tolist()
+    return [
+        (slice(start, stop), int(passes[start]))
+        for start, stop in zip(starts, [*starts[1:], len(passes)], strict=True)
+    ]

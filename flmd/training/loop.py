@@ -121,8 +121,7 @@ def fit(
         info = describe(settings, scheme, crop, made_from, rule)
         trainee = Trainee(info, settings, seed, device, processes)
         training = Training(trainee, train, val, seed, out)
-        training.stop_at = stop_at
-        return training.run(ResumeFile(resume_dir, name, processes), Curves(curves), progress)
+        return training.run(ResumeFile(resume_dir, name, processes), Curves(curves), progress, stop_at)
 
 
 class Training:
@@ -144,12 +143,11 @@ class Training:
             batch = max(VALIDATION_BATCH, batch) * self.processes.count
             self.val = BatchLoader(val, batch=batch, shuffle=False, **where)
         self.progress = Progress()
-        self.stop_at = math.inf
         # A look at the loss makes a GPU wait; on the CPU it is free.
         self._look_every = 1 if trainee.device.type == "cpu" else 20
 
-    def run(self, state: ResumeFile, curves: Curves, progress: bool) -> FitResult:
-        """Train what is left, saving after each epoch."""
+    def run(self, state: ResumeFile, curves: Curves, progress: bool, stop_at: float = math.inf) -> FitResult:
+        """Train what is left, saving after each epoch; none begins after ``stop_at``."""
         self._resume(state, progress)
         done, epochs = self.progress, self.settings.epochs
         for row in done.history:
@@ -164,7 +162,7 @@ class Training:
             dynamic_ncols=True,
         ) as bar:
             for epoch in range(len(done.history), epochs):
-                if epoch and time.monotonic() > self.stop_at:
+                if epoch and time.monotonic() > stop_at:
                     break
                 row = self._epoch(epoch, bar)
                 self.trainee.schedule.observe(score(row))

@@ -24,8 +24,6 @@ class ResidentLiveCrops:
     """The faces of live crops on a device; see :class:`~flmd.training.crop_source.ResidentCrops`.
 
     Points and draws are those of the CPU; pixels within :data:`flmd.augmentation.on_device.TOLERANCE`.
-    On a GPU the arithmetic is compiled into a few kernels where torch can; without a compiler it runs as it
-    stands.
     """
 
     def __init__(

@@ -7,10 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO, Literal, Self
+from typing import TYPE_CHECKING, BinaryIO, Literal, Self
 
 from flmd.errors import InputError
 from flmd.tree.names import shown
+
+if TYPE_CHECKING:
+    from flmd.core.params import DownloadParams
 
 Kind = Literal["folder", "tar", "zip", "file"]
 
@@ -30,6 +33,11 @@ class Limits:
     max_total_bytes: int = 20 << 30
     max_ratio: float = 200.0
     max_members: int = 2_000_000
+
+    @classmethod
+    def of(cls, download: DownloadParams) -> Self:
+        """As section ``download`` of params.yaml says."""
+        return cls(int(download.max_total_gib * 2**30), download.max_ratio)
 
     def check_expansion(self, total: int, packed: int, where: str) -> None:
         """Raise InputError when ``packed`` bytes have become, or claim to become, too many (``total``)."""
