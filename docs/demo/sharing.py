@@ -44,7 +44,7 @@ class Demo:
         return {
             **common.environment(place.name, self.folder / "site" / place.name),
             "PATH": str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"],
-            "PYTHONPATH": str(place),
+            "PYTHONPATH": os.pathsep.join([str(place), str(ROOT)]),  # Carl's project has no code of its own
         }
 
     def quietly(self, place: Path, *command: str) -> str:
@@ -97,7 +97,7 @@ def tell(demo: Demo) -> None:
     demo.quietly(demo.folder, "git", "clone", "-q", "team.git", "ann")
     demo.say("## Ann sets up the remote and runs the pipeline")
     demo.say("This is done once: it says where the bytes lie, and that what comes from there is checked.")
-    demo.show("ann", "dvc remote add -d team ../remote", "dvc remote modify team verify true")
+    demo.show("ann", f"dvc remote add -d team {demo.folder}/remote", "dvc remote modify team verify true")
     demo.show("ann", "dvc repro")
     demo.show(
         "ann",
@@ -129,6 +129,31 @@ def tell(demo: Demo) -> None:
     demo.say("## Ben takes Ann's experiment as it is")
     demo.say("Her files come from the remote; there is nothing to compute.")
     demo.show("ben", "dvc exp apply small-lr", "dvc repro")
+    elsewhere(demo)
+
+
+def elsewhere(demo: Demo) -> None:
+    """What somebody outside of the project takes from it."""
+    demo.say("## Ann gives the model a version")
+    demo.say("`artifacts` in `dvc.yaml` calls the model `landmarks`. A version of it is a git tag.")
+    demo.show(
+        "ann", "git tag -a landmarks@v1.0.0 -m 'The baseline'", "git push -q origin landmarks@v1.0.0"
+    )
+    demo.say("## Carl, who has a project of his own, takes the model and the faces")
+    demo.say(
+        "He needs the address of the repository and may read the remote; he clones nothing. Without "
+        "`--rev v1.0.0` he gets the newest version."
+    )
+    (demo.folder / "carl").mkdir()
+    demo.show("carl", "flmd init .", "dvc artifacts get ../team.git landmarks --rev v1.0.0 -o landmarks.pt")
+    demo.say(
+        "The store comes with a note of where it is from, `data/anns.h5.dvc`. Git keeps the note, and "
+        "`dvc update` brings the store again when Ann has changed hers."
+    )
+    demo.show("carl", "dvc import ../team.git data/faces.h5 -o data/anns.h5", "cat data/anns.h5.dvc")
+    demo.say("So he measures her model on her test faces. `flmd train data/anns.h5` trains on the others.")
+    demo.show("carl", "flmd evaluate data/anns.h5 --model landmarks.pt --out reports/anns")
+    demo.show("carl", "dvc update data/anns.h5.dvc")
 
 
 def main() -> None:
