@@ -136,9 +136,7 @@ def elsewhere(demo: Demo) -> None:
     """What somebody outside of the project takes from it."""
     demo.say("## Ann gives the model a version")
     demo.say("`artifacts` in `dvc.yaml` calls the model `landmarks`. A version of it is a git tag.")
-    demo.show(
-        "ann", "git tag -a landmarks@v1.0.0 -m 'The baseline'", "git push -q origin landmarks@v1.0.0"
-    )
+    demo.show("ann", "git tag -a landmarks@v1.0.0 -m 'The baseline'", "git push -q origin landmarks@v1.0.0")
     demo.say("## Carl, who has a project of his own, takes the model and the faces")
     demo.say(
         "He needs the address of the repository and may read the remote; he clones nothing. Without "
