@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -39,3 +41,20 @@ def same_points(one: Face, two: Face) -> bool:
     return np.array_equal(one.landmarks, two.landmarks, equal_nan=True) and np.array_equal(
         one.visibility, two.visibility
     )
+
+
+def each_is_one_of(
+    again: Iterable[object], faces: Iterable[Face], same: Callable[[Face, Face], bool]
+) -> bool:
+    """Whether each face read back is one of those written, none of them twice.
+
+    Files come back in the order of their names, and faces may have the same points: only ``same`` tells
+    which is which.
+    """
+    left = list(faces)
+    for back in again:
+        found = next((i for i, face in enumerate(left) if isinstance(back, Face) and same(face, back)), None)
+        if found is None:
+            return False
+        del left[found]
+    return True
