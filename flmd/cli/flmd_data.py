@@ -38,6 +38,10 @@ COMMANDS = {
         "flmd.cli.audit:audit_command",
         "Find leaks between splits, copied and mirrored pictures, and wrong labels in a store.",
     ),
+    "fix": (
+        "flmd.cli.fix:fix_command",
+        "Write a store with corrected labels. Ends with 0: all used, 1: some left out, 2: refused.",
+    ),
     "diff": (
         "flmd.cli.store_tools:diff_command",
         "Say what changed from A to B. Ends with 0: the same, 1: different.",

@@ -60,12 +60,14 @@ class Matched:
     ----------
     points : (N, K, 2) float32 image pixels for N faces of the store; NaN where none were found.
     read : predicted faces. used : those that are one of the N faces.
+    faces : row of the store -> the predicted face that was found for it, in the frame of the store's.
     unmatched : all others, on both sides. skipped : reason -> how many the reader could not use.
     """
 
     points: NDArray[np.float32]
     read: int = 0
     used: int = 0
+    faces: dict[int, Face] = field(default_factory=dict)
     unmatched: list[Unmatched] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
 
@@ -145,7 +147,7 @@ def match_predictions(
         for which, face in enumerate(faces):
             row = here[pairs[which]] if which in pairs else None
             if row is not None and wanted[row]:
-                points[row] = face.landmarks
+                points[row], done.faces[row] = face.landmarks, face
                 del reasons[row]
                 done.used += 1
             else:
