@@ -7,6 +7,7 @@ of a decoder could make other bytes.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import os
@@ -16,7 +17,7 @@ import sys
 import threading
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -111,7 +112,6 @@ class ClusterExecutor(ContextExecutor):
     def __init__(self, client: Any, address: str) -> None:
         self._client, self._address = client, address
         self.failure: FlmdError | None = None
-        self._submit = client.get_executor(pure=False).submit
         self._waiting: set[Future[Any]] = set()
         self._over = threading.Event()
         self._watch = threading.Thread(target=self._watch_workers, daemon=True)
@@ -125,7 +125,12 @@ class ClusterExecutor(ContextExecutor):
 
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
         """Run a function on some worker; the function and its arguments must pickle."""
-        future: Future[Result] = self._submit(fn, *args, **kwargs)
+        # Not by Dask's own executor: it looks at the state of a task once more after it has the result, and
+        # takes that for a failure where the worker was lost in between.
+        task = self._client.submit(fn, *args, pure=False, **kwargs)
+        outcome: Coroutine[Any, Any, Result] = _outcome(task)
+        future: Future[Result] = asyncio.run_coroutine_threadsafe(outcome, self._client.loop.asyncio_loop)
+        future.add_done_callback(lambda done: task.cancel() if done.cancelled() else None)
         self._waiting.add(future)
         future.add_done_callback(self._waiting.discard)
         return future
@@ -168,6 +173,16 @@ class ClusterExecutor(ContextExecutor):
                 for future in list(self._waiting):
                     future.cancel()
                 return
+
+
+async def _outcome(task: Any) -> Any:
+    """The result of a Dask future, or what the task raised; CancelledError where the scheduler is gone."""
+    try:
+        return await task._result()
+    except OSError:
+        if task.status == "error":
+            raise  # the task's own
+        raise CancelledError from None
 
 
 def _as_it_is(content: bytes) -> bytes:

@@ -172,8 +172,37 @@ def test_a_scheduler_without_workers_is_one_line(monkeypatch: pytest.MonkeyPatch
             pass
 
 
-def kill_a_busy_worker(cluster: Any) -> list[str]:
-    """SIGKILL a worker process that holds tasks, running or waiting to be fetched; its address."""
+def test_a_result_that_was_fetched_counts_although_its_worker_is_lost_then(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = executor._client  # type: ignore[attr-defined]
+    gather = client._gather
+
+    async def and_lose(futures: Any, *arguments: Any, **options: Any) -> Any:
+        results = await gather(futures, *arguments, **options)
+        for future in futures:
+            future._state.lose()
+        return results
+
+    monkeypatch.setattr(client, "_gather", and_lose)
+    assert executor.submit(divmod, 7, 3).result(timeout=60) == (2, 1)
+
+
+def test_a_task_that_is_cancelled_is_cancelled_on_the_cluster(cluster: Any, executor: Executor) -> None:
+    futures = [executor.submit(nap, 5.0, task) for task in range(30)]
+    for future in futures:
+        assert future.cancel()
+    end = time.monotonic() + 60
+    while any("nap" in str(key) for key in list(cluster.scheduler.tasks)):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+async def kill_a_busy_worker(cluster: Any) -> list[str]:
+    """SIGKILL a worker process that holds tasks, running or waiting to be fetched; its address.
+
+    On the cluster's own loop: nothing changes while it is looked at.
+    """
     for nanny in cluster.workers.values():
         state = cluster.scheduler.workers.get(nanny.worker_address)
         if state is not None and any(
@@ -193,7 +222,7 @@ def killed(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         most = len(addresses) + 1
         for number, result in enumerate(pool.in_order(*arguments, **options)):
             if number >= 2 and len(addresses) < min(most, 2) and options["executor"] is not None:
-                addresses.extend(kill_a_busy_worker(cluster))
+                addresses.extend(distributed.utils.sync(cluster.loop, kill_a_busy_worker, cluster))
             yield result
 
     monkeypatch.setattr(crop_pass, "in_order", in_order)
