@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from flmd import formats
 from flmd.core import provenance
+from flmd.core.bounded_search import BoundedSearch
 from flmd.core.orientation import FRAMES, STORED
 from flmd.errors import masked
 from flmd.face import Face, Skipped
@@ -38,7 +38,7 @@ class FaceChanges:
 
     mapping: SchemeMapping | None = None
     shift: float = 0.0
-    subject_from: re.Pattern[str] | None = None
+    subject_from: BoundedSearch | None = None
 
     def __call__(self, face: Face) -> Face | Skipped:
         """The changed face."""
@@ -55,7 +55,7 @@ class FaceChanges:
             if found is None:
                 what = f"{self.subject_from.pattern!r} is not found in {face.image!r}"
                 return Skipped("subject_not_found", face.where, what)
-            face = replace(face, subject=next((g for g in found.groups() if g), found[0]))
+            face = replace(face, subject=next((group for group in found[1:] if group), found[0] or ""))
         return face
 
     def each(self, found: Iterator[Face | Skipped]) -> Iterator[Face | Skipped]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from flmd import formats
 from flmd.conversion.face_source import AnnotatedFaces, FaceChanges, StoredFaces
 from flmd.core.atomic import Scratch, default_folder
+from flmd.core.bounded_search import BoundedSearch
 from flmd.errors import InputError, ParamsError
 from flmd.formats import Certainty, Detection, Format
 from flmd.formats.base import AS_FORMAT
@@ -242,12 +242,12 @@ def _word(names: PointNames) -> str | None:
     return None if names == AUTO else names.word
 
 
-def _pattern(text: str | None) -> re.Pattern[str] | None:
+def _pattern(text: str | None) -> BoundedSearch | None:
     if text is None:
         return None
     try:
-        return re.compile(text)
-    except re.error as error:
+        return BoundedSearch(text)
+    except ValueError as error:
         raise ParamsError(f"--subject-from {text!r} is no expression: {error}") from None
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from flmd.core.bounded_search import BoundedSearch
 from flmd.errors import InputError, ParamsError
 from flmd.formats.common.yaml_file import read_yaml, validation_error
 from flmd.schemes import get_scheme, scheme_of_count
@@ -149,8 +150,8 @@ class SubjectMap(_OneColumn):
             raise ValueError("give either column or pattern")
         if self.pattern is not None:
             try:
-                re.compile(self.pattern)
-            except (re.error, RecursionError, OverflowError) as error:
+                BoundedSearch(self.pattern)
+            except ValueError as error:
                 raise ValueError(f"not a regular expression: {error}") from None
         return self
 

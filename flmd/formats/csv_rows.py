@@ -6,6 +6,7 @@ import json
 import posixpath
 import re
 
+from flmd.core.bounded_search import BoundedSearch
 from flmd.face import Attribute, Face, SkipFace, Skipped
 from flmd.formats.common.picture_sizes import PictureSizes
 from flmd.formats.csv_cells import Cells, Header, Row, Values
@@ -159,15 +160,15 @@ class _Subjects:
     def __init__(self, cells: Cells, table_map: CsvMap) -> None:
         subject = table_map.subject
         self._column = cells.header.find_maybe(subject.column if subject else None)
-        self._pattern = re.compile(subject.pattern) if subject and subject.pattern else None
+        self._pattern = BoundedSearch(subject.pattern) if subject and subject.pattern else None
 
     def read(self, row: Row, image: str) -> str:
         if self._column is not None:
             return row[self._column] or photo_of(image)
-        match = self._pattern.search(image) if self._pattern else None
-        if match is None:
+        found = self._pattern.search(image) if self._pattern else None
+        if found is None:
             return photo_of(image)
-        return (match[1] if match.re.groups else match[0]) or photo_of(image)
+        return (found[1] if len(found) > 1 else found[0]) or photo_of(image)
 
 
 class _Attributes:

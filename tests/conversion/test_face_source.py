@@ -13,6 +13,7 @@ import pytest
 from flmd.conversion.converter import convert
 from flmd.conversion.opening import open_faces
 from flmd.conversion.settings import CropSettings
+from flmd.core import bounded_search
 from flmd.curation.store_copy import copy_store
 from flmd.errors import InputError, ParamsError
 from flmd.face import Face, Skipped
@@ -154,6 +155,13 @@ def test_subjects_from_the_picture_names(folder):
     assert items[1].reason == "subject_not_found"
     with pytest.raises(ParamsError, match="is no expression"):
         faces_of(folder, subject_from="(")
+
+
+def test_a_search_for_a_subject_that_never_ends_is_one_line(folder, monkeypatch):
+    monkeypatch.setattr(bounded_search, "SECONDS", 0.1)
+    with pytest.raises(InputError, match=r"the search for '\^\(\?:\.") as caught:
+        faces_of(folder, subject_from="^(?:.?){60}!")
+    assert "'Ann_1.jpg' takes more than 0.1 s" in str(caught.value)
 
 
 def test_mistakes_are_one_line(folder, tmp_path):

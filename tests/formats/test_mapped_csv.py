@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from flmd.conversion.opening import open_faces
+from flmd.core import bounded_search
 from flmd.errors import FlmdError, InputError
 from flmd.face import Face
 from flmd.formats.common.yaml_file import read_yaml
@@ -172,6 +173,13 @@ def test_split_subject_subset_and_attributes(tmp_path):
     assert reasons(found[2:]) == ["bad_value"] * 3
     assert "column 's' holds 'odd'" in found[2].what
     assert read(tmp_path, f"{HEADER}\nn,1,2,3,4\n", name="set/train/t")[0].split == "train"
+
+
+def test_a_pattern_of_a_map_that_never_ends_stops_the_reading(tmp_path, monkeypatch):
+    monkeypatch.setattr(bounded_search, "SECONDS", 0.1)
+    table = f"{HEADER}\n" + f"{'a' * 40}.jpg,1,2,3,4\n" * 3
+    with pytest.raises(InputError, match=r"the search for '\^\(a\+\)\+\$' in 'a+.jpg' takes more than"):
+        read(tmp_path, table, MAP + "subject: {pattern: '^(a+)+$'}\n")
 
 
 @pytest.mark.parametrize(
