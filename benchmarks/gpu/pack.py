@@ -1,11 +1,11 @@
-"""``python -m benchmarks.gpu.pack``: the faces of a run as tar files that travel to a machine without a network.
+"""``python -m benchmarks.gpu.pack``: the faces of a run as tar files, for a machine without a network.
 
     python -m benchmarks.gpu.pack --ibug300w ../shared/data/ibug_300w \
         --youtube-faces ../shared/data/youtube_faces --out /tmp/packed --part-mib 58
     for part in /tmp/packed/*.tar; do tar xf $part -C faces; done          # there
 
-Pictures become JPEG where that makes them smaller, under the names they had: flmd reads a picture by its bytes,
-so that the annotation files, which are copied as they are, still name them. A part holds at most so many MiB.
+Pictures become JPEG where that makes them smaller, under the names they had: flmd reads a picture by its
+bytes, so that the annotation files, which are copied as they are, still name them.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def pack(sources: Mapping[str, Path], folder: Path, part: int) -> list[Path]:
 
     Parameters
     ----------
-    sources : data set -> folder or archive. folder : of ``part-1.tar``, ``part-2.tar`` and so on, in which each
-        file lies under its data set's name. part : bytes of a part, at most.
+    sources : data set -> folder or archive. folder : of ``part-1.tar``, ``part-2.tar`` and so on, in which
+        each file lies under its data set's name. part : bytes of a part, at most.
 
     Raises
     ------
@@ -58,26 +58,30 @@ def pack(sources: Mapping[str, Path], folder: Path, part: int) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     parts: list[Path] = []
-    writer: tarfile.TarFile | None = None
-    try:
-        for name, data in tqdm(_files(sources), unit=" files", desc="pack"):
-            needed = BLOCK + -(-len(data) // BLOCK) * BLOCK
-            if needed + tarfile.RECORDSIZE > part:
-                raise ParamsError(
-                    f"{name}: {len(data)} bytes", expected=f"files smaller than a part of {part}"
-                )
-            if writer is None or writer.offset + needed + tarfile.RECORDSIZE > part:
-                if writer is not None:
-                    writer.close()
-                parts.append(folder / f"part-{len(parts) + 1}.tar")
-                writer = tarfile.open(parts[-1], "w", format=tarfile.USTAR_FORMAT)
+    held: list[tuple[str, bytes]] = []
+    room = part - tarfile.RECORDSIZE  # a tar is filled up to a whole record
+    for name, data in tqdm(_files(sources), unit=" files", desc="pack"):
+        if _in_tar(data) > room:
+            raise ParamsError(f"{name}: {len(data)} bytes", expected=f"files smaller than a part of {part}")
+        if sum(_in_tar(other) for _, other in held) + _in_tar(data) > room:
+            parts.append(_write(held, folder / f"part-{len(parts) + 1}.tar"))
+            held = []
+        held.append((name, data))
+    return [*parts, _write(held, folder / f"part-{len(parts) + 1}.tar")]
+
+
+def _in_tar(data: bytes) -> int:
+    """Bytes that a file takes up in a tar."""
+    return BLOCK + -(-len(data) // BLOCK) * BLOCK
+
+
+def _write(files: list[tuple[str, bytes]], target: Path) -> Path:
+    with tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in files:
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
-            writer.addfile(entry, io.BytesIO(data))
-    finally:
-        if writer is not None:
-            writer.close()
-    return parts
+            tar.addfile(entry, io.BytesIO(data))
+    return target
 
 
 def _files(sources: Mapping[str, Path]) -> Iterator[tuple[str, bytes]]:
