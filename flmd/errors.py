@@ -286,6 +286,8 @@ def os_error_message(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{where}the disk is full; free some space and run again, nothing half-written was kept"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"{where}too many open files; raise the limit (ulimit -n) and run again, or use fewer workers"
     return f"{where}{error.strerror or one_line(error)}"
 
 

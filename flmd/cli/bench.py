@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from flmd.core import terminal
+from flmd.core.atomic import whole_or_nothing
 from flmd.errors import ParamsError
 
 
@@ -54,6 +55,6 @@ def bench_command(
         seconds=seconds,
     )
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(measured.as_dict(), indent=2) + "\n", encoding="utf-8")
+        with whole_or_nothing(output) as new:
+            new.write_text(json.dumps(measured.as_dict(), indent=2) + "\n", encoding="utf-8")
     terminal.say(measured.markdown().removesuffix("\n"))

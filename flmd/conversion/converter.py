@@ -36,7 +36,7 @@ from flmd.conversion.settings import (
 )
 from flmd.conversion.skip_hints import hints
 from flmd.conversion.splits import by_subject, hold_out
-from flmd.core.atomic import Scratch
+from flmd.core.atomic import Scratch, naming
 from flmd.errors import InputError, ParamsError
 from flmd.face import Face, Skipped
 from flmd.sources.datasets.rules import DatasetRules, rules_for
@@ -139,6 +139,7 @@ class _Conversion:
         report.made_from = self._made_from()
         points, extra = faces.scheme.count, {} if crop is None else crop_pass.columns(crop)
         with (
+            naming(self.target),
             Scratch(self.target.parent, self.target.name) as scratch,
             closing(ColumnBuffer(scratch.folder / "annotations", points)) as annotated,
             closing(ColumnBuffer(scratch.folder / "faces", points, extra, ("image_sha256",))) as done,

@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from flmd.core import palette
+from flmd.core.atomic import whole_or_nothing
 
 DPI = 200
 KINDS: dict[str, dict[str, Any]] = {  # ending -> what matplotlib is to leave out of the file
@@ -55,8 +56,8 @@ def figure_for(path: Path, width: float, height: float) -> Iterator[Figure]:
         figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format=kind, dpi=DPI, metadata=KINDS[kind])
+        with whole_or_nothing(path) as new:
+            figure.savefig(new, format=kind, dpi=DPI, metadata=KINDS[kind])
 
 
 def words(name: str) -> str:

@@ -7,9 +7,10 @@ depends on ``flmd.version`` (:mod:`flmd.projects.version`), where flmd's own dep
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
-from flmd.core.atomic import whole_or_nothing
+from flmd.core.atomic import Scratch, move_onto, naming
 from flmd.errors import ParamsError
 from flmd.experiments import git
 from flmd.projects import version
@@ -79,12 +80,24 @@ def make(folder: Path, *, with_git: bool = True) -> list[str]:
     for name in texts:
         if (folder / name).exists():
             raise ParamsError("exists already", where=str(folder / name), hint="choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    if with_git and not _in_git(folder):
-        git.git(folder, "init", "--quiet", "--initial-branch", "main")
-    for name, text in texts.items():
-        with whole_or_nothing(folder / name) as new:
-            new.write_text(text, encoding="utf-8", newline="")
+    new = not folder.exists()
+    try:
+        with naming(folder / "project"), Scratch(folder, "project") as scratch:
+            if with_git and not _in_git(folder):
+                try:
+                    git.git(scratch.folder, "init", "--quiet", "--initial-branch", "main")
+                except git.GitError as error:
+                    raise git.GitError(error.what, where=str(folder)) from None
+            for name, text in texts.items():
+                path = scratch.folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8", newline="")
+            move_onto(scratch.folder, folder)
+    except BaseException:
+        if new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
     return list(texts)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from flmd.core.atomic import whole_or_nothing
-from flmd.errors import StoreError
+from flmd.errors import StoreError, one_line
 from flmd.store import opening
 
 ALIGNMENT = 4096
@@ -62,6 +62,12 @@ def creating(target: Path, *, need: int = 0) -> Iterator[h5py.File]:
             raise StoreError(
                 "the disk is full", where=str(target), hint="free some space and run again"
             ) from None
+        if getattr(error, "errno", None) is None:  # HDF5's own words, often of what happened afterwards
+            raise StoreError(
+                f"cannot be written ({one_line(error)})",
+                where=str(target),
+                hint="see that the disk is not full, and run again",
+            ) from error
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -111,6 +112,8 @@ def map_rows(file: Hdf5File, name: str) -> NDArray[Any]:
     try:
         return np.memmap(file.stream, rows.kind, "r", place, rows.shape)
     except OSError as error:
+        if error.errno == errno.EMFILE:
+            raise OSError(error.errno, error.strerror, str(file.path)) from None
         raise StoreError(
             f"{name} ({size / 2**20:.1f} MiB) cannot be mapped ({error.strerror})",
             where=str(file.path),
