@@ -70,7 +70,8 @@ class Cvat(Format):
     -------
     One file when the target ends in ``.xml``, else a folder with ``annotations.xml``; splits go into
     ``subset``. A skeleton for each face, its points named as the scheme's, and its box in the same group.
-    ``<meta>`` declares the labels with a drawing, so that CVAT can make the task. Lost, by key of
+    ``<meta>`` declares the labels with a drawing, so that CVAT can make the task; with subsets it is a
+    project, with a task for each, as CVAT exports them. Lost, by key of
     ``WriteReport.lost``: ``sub-pixel`` (a value so small that adding 0.5, or a box's x, loses it),
     ``box`` (not finite or not positive), ``box source`` (all but annotated and detector), ``subject``,
     ``subset`` (beside a split), ``dataset``, ``attributes`` (not XML characters), ``attribute type`` (text

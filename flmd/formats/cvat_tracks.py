@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError
-from flmd.face import SPLITS, Face, Skipped
+from flmd.face import Face, Skipped
 from flmd.formats.common.xml_stream import LARGEST_KEPT, XmlStream
 from flmd.formats.cvat_boxes import box_in
 from flmd.formats.cvat_frames import FramePictures, VideoMeta, frame_in
@@ -208,7 +208,8 @@ class TrackReader:
             attributes.setdefault("track", int(track.number))
         said = track.said
         clip = posixpath.splitext(self._meta.source or self._name)[0]
-        split = said.get("split", self._split)
+        word = said.get("split") or said.get("subset", "")  # the first is of earlier files of ours
+        split = SPLIT_WORDS.get(word.lower())
         return Face(
             image=image,
             landmarks=shape.landmarks,
@@ -216,8 +217,8 @@ class TrackReader:
             box=box,
             box_source="none" if box is None else "detector" if source == "auto" else "annotated",
             subject=said.get("subject") or (photo_of(image) if frame in pictures.names else clip),
-            split=SPLIT_WORDS.get(split, split) if split in (*SPLITS, *SPLIT_WORDS) else self._split,
-            subset=said.get("part", ""),
+            split=self._split if split is None else split,
+            subset=said.get("part") or ("" if split is not None or word.lower() == "default" else word),
             dataset=said.get("dataset", ""),
             image_size=self._meta.size,
             attributes=attributes,

@@ -46,8 +46,9 @@ class CvatVideo(Format):
     Frames count from 0. The picture of frame 10 is ``images/frame_000010`` of any ending, or beside the XML;
     else the picture of that place, by name, in ``images/`` or the folder named like the video, when there are
     as many as frames; else that frame of the video (AVI) that ``<source>`` names, beside the XML. The subject
-    is the video: who shares its frames stays on one side of a split. The split is that of the XML's name. A
-    file is read twice; memory holds one shape, and the boxes in groups.
+    is the video: who shares its frames stays on one side of a split. The split is that of the track's
+    ``subset``, as with CVAT for images, else of the XML's name. A file is read twice; memory holds one
+    shape, and the boxes in groups.
 
     Skipped reasons: ``wrong_point_count`` (also a track of single points), ``duplicate_point``,
     ``unknown_point``, ``not_a_number``, ``bad_frame``, ``bad_path``, ``image_too_long`` (a shape above 8
@@ -61,9 +62,10 @@ class CvatVideo(Format):
     attribute ``track``, share one. A picture keeps its number where it is named ``images/frame_000010``,
     others get the next; a ``<frame number= name=/>``, which CVAT passes over, says the name. After a
     frame that is not followed by the next one, the track is outside: nothing is interpolated that nobody
-    annotated. Lost, by key of ``WriteReport.lost``: ``sub-pixel``, ``box``, ``box source``,
-    ``attributes``, ``attribute type`` and ``image name`` as with CVAT for images, ``image size`` (another
-    than the first face's). Not written: ``face with unwritable image name``.
+    annotated. Faces with a split make it a project, whose tracks say their ``subset``. Lost, by key of
+    ``WriteReport.lost``: ``sub-pixel``, ``box``, ``box source``, ``attributes``, ``attribute type`` and
+    ``image name`` as with CVAT for images, ``image size`` (another than the first face's). Not written:
+    ``face with unwritable image name``.
     """
 
     name = "cvat-video"

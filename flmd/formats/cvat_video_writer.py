@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,9 @@ import numpy as np
 from flmd.core.atomic import whole_or_nothing
 from flmd.face import HIDDEN, NOT_LABELLED, Face
 from flmd.formats.base import WriteReport
+from flmd.formats.cvat_meta import BOX_LABEL, HEAD, NO_SUBSET, copy_body, declared_labels, escaped, meta_of
 from flmd.formats.cvat_shapes import CORNER
-from flmd.formats.cvat_writer import BOX_LABEL, AttributeTexts, declared_labels, escaped, is_named, is_xml
+from flmd.formats.cvat_writer import SUBSETS, AttributeTexts, is_named, is_xml
 from flmd.formats.layout import photo_of, split_of
 from flmd.formats.writing import check_points, count_lost, is_file_target, usable_box
 from flmd.schemes import Scheme
@@ -41,8 +41,7 @@ def write(faces: Iterable[Face], target: Path, scheme: Scheme) -> WriteReport:
                     document.add(face, report)
                 document.end()
                 file.write(document.head().encode())
-                body.seek(0)
-                shutil.copyfileobj(body, file)
+                copy_body(body, file, document.subsets)
                 file.write(b"</annotations>\n")
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -52,12 +51,16 @@ def write(faces: Iterable[Face], target: Path, scheme: Scheme) -> WriteReport:
 
 @dataclass
 class _Track:
-    """The track being written: what its faces share, ``id`` and group, its last frame, its boxes so far."""
+    """The track being written: what its faces share, ``id`` and group, its last frame, its boxes so far.
+
+    ``subset``: the attribute that says it.
+    """
 
     key: tuple[object, ...]
     identity: int
     group: int
     last: int
+    subset: str
     boxes: list[tuple[int, list[float]]]
 
 
@@ -68,6 +71,7 @@ class _Document:
         self._body, self._scheme, self._split_of_name = body, scheme, split_of_name or ""
         self._track: _Track | None = None
         self._tracks = self._groups = 0
+        self.subsets: dict[str, None] = {}
         self._frames = _Frames()
         self._labels: dict[str, None] = {}
         self._attributes = AttributeTexts()
@@ -128,17 +132,16 @@ class _Document:
 
     def head(self) -> str:
         """Everything before the first track, its labels as CVAT wants them for a task."""
-        labels = declared_labels(self._labels, self._scheme, self._attributes)
+        labels = declared_labels(self._labels, self._scheme, self._attributes.declared())
         last = self._frames.last
         width, height = self._size or (0, 0)
-        return (
-            '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n'
-            f"  <meta><task><name>flmd</name><size>{last + 1}</size><mode>interpolation</mode>"
+        facts = (
+            f"<size>{last + 1}</size><mode>interpolation</mode>"
             f"<start_frame>0</start_frame><stop_frame>{max(last, 0)}</stop_frame>"
-            "<frame_filter></frame_filter>\n"
-            f"<labels>\n{labels}</labels>\n"
-            f"<original_size><width>{width}</width><height>{height}</height></original_size></task></meta>\n"
+            "<frame_filter></frame_filter>"
+            f"<original_size><width>{width}</width><height>{height}</height></original_size>"
         )
+        return HEAD + meta_of(dict.fromkeys(self.subsets or ("",), facts), labels)
 
     def _turn_to(self, face: Face, label: str, frame: int) -> None:
         """Go on with the track of a face, or begin one."""
@@ -156,13 +159,17 @@ class _Document:
         self._end_track()
         self._groups += 1
         identity = number if isinstance(number, int) and shared else self._free_number()
-        self._track = _Track(key, identity, self._groups, frame, [])
         said = {"subject": subject, "part": face.subset, "dataset": face.dataset}
         more = "".join(f' {key}="{escaped(text)}"' for key, text in said.items() if text and is_xml(text))
-        split = "" if face.split == self._split_of_name else f' split="{face.split or "unsplit"}"'
+        # An empty split would be read as the one that the file's name says.
+        subset = SUBSETS.get(face.split, "unsplit" if self._split_of_name else "")
+        self.subsets[subset] = None
+        self._track = _Track(
+            key, identity, self._groups, frame, f' subset="{subset}"' if subset else NO_SUBSET, []
+        )
         self._put(
             f'  <track id="{identity}" label="{escaped(label)}" source="manual"'
-            f' group_id="{self._groups}"{split}{more}>\n'
+            f' group_id="{self._groups}"{self._track.subset}{more}>\n'
         )
 
     def _free_number(self) -> int:
@@ -213,7 +220,7 @@ class _Document:
         source = "auto" if track.key[-1] else "manual"
         self._put(
             f'  <track id="{track.identity}" label="{BOX_LABEL}" source="{source}"'
-            f' group_id="{track.group}">\n'
+            f' group_id="{track.group}"{track.subset}>\n'
         )
         for i, (frame, edges) in enumerate(track.boxes):
             self._put(_box_element(frame, edges, outside=False))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,17 +13,14 @@ import numpy as np
 
 from flmd.face import HIDDEN, Attribute, Face
 from flmd.formats.base import WriteReport
+from flmd.formats.cvat_meta import BOX_LABEL, HEAD, NO_SUBSET, copy_body, declared_labels, escaped, meta_of
 from flmd.formats.cvat_shapes import CORNER, value_of
 from flmd.formats.layout import SPLIT_WORDS, photo_of, split_of, whole_or_nothing
 from flmd.formats.writing import check_points, count_lost, is_file_target, usable_box
 from flmd.schemes import Scheme
 
 SUBSETS = {"train": "Train", "val": "Validation", "test": "Test"}
-BOX_LABEL = "face box"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_ESCAPES = str.maketrans(
-    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
-)
 
 
 def write(faces: Iterable[Face], target: Path, scheme: Scheme) -> WriteReport:
@@ -43,8 +39,7 @@ def write(faces: Iterable[Face], target: Path, scheme: Scheme) -> WriteReport:
                     document.add(face, report)
                 document.end()
                 file.write(document.head().encode())
-                body.seek(0)
-                shutil.copyfileobj(body, file)
+                copy_body(body, file, document.subsets)
                 file.write(b"</annotations>\n")
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -98,6 +93,7 @@ class _Document:
         self._body, self._scheme, self._split_of_name = body, scheme, split_of_name or ""
         self._image: tuple[object, ...] | None = None
         self._count = self._group = 0
+        self.subsets: dict[str, int] = {}  # and how many pictures each has
         self._labels: dict[str, None] = {}
         self._attributes = AttributeTexts()
         self._points = tuple(map(escaped, scheme.points))
@@ -152,12 +148,10 @@ class _Document:
 
     def head(self) -> str:
         """Everything before the first picture, its labels as CVAT wants them for a task."""
-        labels = declared_labels(self._labels, self._scheme, self._attributes)
-        return (
-            '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n'
-            f"  <meta><task><name>flmd</name><size>{self._count}</size><mode>annotation</mode>\n<labels>\n"
-            f"{labels}</labels></task></meta>\n"
-        )
+        labels = declared_labels(self._labels, self._scheme, self._attributes.declared())
+        counts = self.subsets or {"": 0}
+        tasks = {said: f"<size>{n}</size><mode>annotation</mode>" for said, n in counts.items()}
+        return HEAD + meta_of(tasks, labels)
 
     def _start_image(self, face: Face, subset: str) -> None:
         image = face.image, face.image_size, subset
@@ -166,9 +160,10 @@ class _Document:
         self.end()
         self._image = image
         size = f' width="{face.image_size[0]}" height="{face.image_size[1]}"' if face.image_size else ""
-        said = f' subset="{escaped(subset)}"' if subset else ""
+        said = f' subset="{escaped(subset)}"' if subset else NO_SUBSET
         self._put(f'  <image id="{self._count}" name="{escaped(face.image)}"{said}{size}>\n')
         self._count += 1
+        self.subsets[subset] = self.subsets.get(subset, 0) + 1
 
     def _skeleton(self, face: Face, label: str, attributes: str) -> bool:
         """Write the points; True when reading them gives the same float32."""
@@ -211,49 +206,3 @@ class _Document:
 
     def _put(self, text: str) -> None:
         self._body.write(text.encode())
-
-
-def declared_labels(labels: Iterable[str], scheme: Scheme, attributes: AttributeTexts) -> str:
-    """The labels of faces, of their points and of boxes, as ``<meta>`` declares them."""
-    declared, svg = attributes.declared(), escaped(drawing(scheme))
-    lines = []
-    for label in list(labels) or ["face"]:
-        name = escaped(label)
-        lines.append(
-            f"<label><name>{name}</name><type>skeleton</type><attributes>{declared}</attributes>"
-            f"<svg>{svg}</svg></label>\n"
-        )
-        lines += [
-            f"<label><name>{escaped(point)}</name><type>points</type><attributes></attributes>"
-            f"<parent>{name}</parent></label>\n"
-            for point in scheme.points
-        ]
-    box = f"<label><name>{BOX_LABEL}</name><type>rectangle</type><attributes></attributes></label>\n"
-    return "".join([*lines, box])
-
-
-def drawing(scheme: Scheme) -> str:
-    """The points on a circle, with the scheme's lines: CVAT wants a place for each, not a meaning."""
-
-    def places() -> Iterator[tuple[float, float]]:
-        for i in range(scheme.count):
-            turn = 2 * math.pi * i / scheme.count
-            yield round(50 + 45 * math.cos(turn), 3), round(50 + 45 * math.sin(turn), 3)
-
-    at = list(places())
-    lines = "".join(
-        f'<line x1="{at[a][0]}" y1="{at[a][1]}" x2="{at[b][0]}" y2="{at[b][1]}" data-type="edge"'
-        f' data-node-from="{a + 1}" data-node-to="{b + 1}"></line>'
-        for a, b in scheme.skeleton
-    )
-    circles = "".join(
-        f'<circle r="0.75" cx="{x}" cy="{y}" data-type="element node" data-element-id="{i + 1}"'
-        f' data-node-id="{i + 1}" data-label-name="{escaped(name)}"></circle>'
-        for i, ((x, y), name) in enumerate(zip(at, scheme.points, strict=True))
-    )
-    return lines + circles
-
-
-def escaped(text: str) -> str:
-    """A text as it stands in XML, in quotes too."""
-    return text.translate(_ESCAPES)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pycocotools.coco import COCO
 
 from flmd.errors import FlmdError, InputError
 from flmd.face import Face, Skipped
@@ -200,10 +201,9 @@ REAL = {
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_files_agree_with_pycocotools(shared_data: Path, name: str, capsys) -> None:
-    coco = pytest.importorskip("pycocotools.coco")
     path = shared_data / "formats/mmpose_coco" / name
     scheme_name, count = REAL[name]
-    theirs = coco.COCO(str(path))
+    theirs = COCO(str(path))
     with open_tree(path.parent) as tree:
         found = FORMAT.scheme_in(tree, (path.name,))
         assert found == (scheme_name or found)
@@ -319,12 +319,11 @@ def test_written_faces_read_back_whole(tmp_path_factory, faces: list[Face], one_
 
 
 def test_pycocotools_reads_what_is_written(tmp_path: Path) -> None:
-    coco = pytest.importorskip("pycocotools.coco")
     landmarks = np.array([[10.1, 20.25], [np.nan, np.nan], [3, 4]], np.float32)
     face = make_face("a b.jpg", landmarks, image_size=(50, 40), attributes={"iscrowd": True, "k": 1})
     face.box, face.box_source = np.array([1, 2, 3, 4.5], np.float32), "annotated"
     FORMAT.write([face], tmp_path / "x.json", get_scheme("points3"))
-    theirs = coco.COCO(str(tmp_path / "x.json"))
+    theirs = COCO(str(tmp_path / "x.json"))
     (a,) = theirs.loadAnns(theirs.getAnnIds(iscrowd=True))
     assert a["keypoints"] == [10.1, 20.25, 2, 0, 0, 0, 3, 4, 2]
     assert (a["num_keypoints"], a["bbox"], a["area"], a["attributes"]) == (2, [1, 2, 3, 4.5], 13.5, {"k": 1})

@@ -412,7 +412,7 @@ def test_the_file_is_as_cvat_wants_it(tmp_path):
     rectangle = picture.find("box").attrib
     assert [rectangle[k] for k in ("xtl", "ytl", "xbr", "ybr")] == ["1.0", "2.0", "4.0", "6.0"]
     assert rectangle["group_id"] == first.get("group_id") == "1"
-    labels = root.findall("meta/task/labels/label")
+    labels = root.findall("meta/project/labels/label")
     assert [label.findtext("type") for label in labels] == ["skeleton", *["points"] * 68, "rectangle"]
     drawing = ET.fromstring(f"<svg>{labels[0].findtext('svg')}</svg>")
     assert [c.get("data-label-name") for c in drawing.findall("circle")] == list(IBUG68.points)

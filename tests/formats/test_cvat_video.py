@@ -103,6 +103,17 @@ def test_only_keyframes_are_read_unless_all_frames_are_asked_for(tmp_path: Path)
     assert frames(found(tmp_path, text, ALL)) == [(0, 0.5), (1, 8.5), (2, 6.5), (3, 4.5), (4, 4.5)]
 
 
+@pytest.mark.parametrize(
+    ("said", "split", "kept"),
+    [("Train", "train", ""), ("Validation", "val", ""), ("default", "", ""), ("common", "", "common")],
+)
+def test_the_subset_of_a_track_is_its_split_as_in_exports_of_projects(
+    tmp_path: Path, said: str, split: str, kept: str
+) -> None:
+    (face,) = found(tmp_path, video(track(skeleton(0), more=f' subset="{said}" task_id="3"')))
+    assert (face.split, face.subset) == (split, kept)
+
+
 def test_frames_between_lie_on_a_line_until_the_face_is_outside(tmp_path: Path) -> None:
     line = video(track(points(0), points(4, MOVED), points(5, outside=1)), stop=9)
     assert frames(found(tmp_path, line, ALL)) == [(n, n + 0.5) for n in range(5)]
