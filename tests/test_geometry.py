@@ -61,6 +61,16 @@ def test_inverse_undoes_any_augmentation(
     assert back == pytest.approx(points, abs=1e-6)
 
 
+def test_one_matrix_has_the_bytes_that_it_has_among_many() -> None:
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(300, 2, 3)) * 10.0 ** rng.integers(-9, 9, (300, 2, 3)) for _ in range(2))
+    for one, two, inverse, both in zip(a, b, geometry.invert(a), geometry.compose(a, b), strict=True):
+        assert geometry.invert(one).tobytes() == inverse.tobytes()
+        assert geometry.compose(one, two).tobytes() == both.tobytes()
+    with pytest.raises(np.linalg.LinAlgError):
+        geometry.invert(np.ones((2, 3)))
+
+
 @given(box=boxes, zoom=st.floats(0.5, 4), flip=st.booleans())
 def test_augmentation_of_no_change_is_the_plain_crop(box: np.ndarray, zoom: float, flip: bool) -> None:
     plain = geometry.square_crop(box[None], zoom, 64)

@@ -42,14 +42,26 @@ def compose(outer: ArrayLike, inner: ArrayLike) -> Array:
     """The matrix that applies ``inner`` first and ``outer`` then; (2, 3) or (N, 2, 3) each."""
     o = np.asarray(outer, dtype=np.float64)
     i = np.asarray(inner, dtype=np.float64)
+    if o.ndim == i.ndim == 2:
+        return _compose_one(o, i)
     out = exact.product(o[..., :, :2], i)
     out[..., :, 2] += o[..., :, 2]
     return out
 
 
+def _compose_one(outer: Array, inner: Array) -> Array:
+    """The same operations on Python's numbers: a tenth of the time for one pair of matrices."""
+    (p0, p1, p2), (q0, q1, q2) = inner.tolist()
+    return np.array(
+        [[a * p0 + b * q0, a * p1 + b * q1, a * p2 + b * q2 + c] for a, b, c in outer.tolist()], np.float64
+    )
+
+
 def invert(affine: ArrayLike) -> Array:
     """The inverse of (2, 3) or (N, 2, 3) matrices; ``numpy.linalg.LinAlgError`` when singular."""
     a = np.asarray(affine, dtype=np.float64)
+    if a.ndim == 2:
+        return _invert_one(a)
     det = _determinant(a)
     if not np.all(det):
         raise np.linalg.LinAlgError("Singular matrix")
@@ -58,6 +70,16 @@ def invert(affine: ArrayLike) -> Array:
     out[..., 1, 0], out[..., 1, 1] = -a[..., 1, 0] / det, a[..., 0, 0] / det
     out[..., :, 2] = -(out[..., :, 0] * a[..., None, 0, 2] + out[..., :, 1] * a[..., None, 1, 2])
     return out
+
+
+def _invert_one(affine: Array) -> Array:
+    """The same operations on Python's numbers."""
+    (a, b, x), (c, d, y) = affine.tolist()
+    det = a * d - b * c
+    if det == 0:
+        raise np.linalg.LinAlgError("Singular matrix")
+    p, q, r, s = d / det, -b / det, -c / det, a / det
+    return np.array([[p, q, -(p * x + q * y)], [r, s, -(r * x + s * y)]])
 
 
 def _determinant(a: Array) -> Array:

@@ -88,6 +88,34 @@ def test_brightness_and_contrast_follow_their_formula(picture: NDArray[np.uint8]
         assert np.array_equal(photometric.change_levels(pixels, change), expected)
 
 
+def test_levels_are_those_of_the_table_on_every_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float32 where that is safe, with and without levels that end at 0, and by the table."""
+    x = np.tile(np.arange(256, dtype=np.uint8), 3)[:-1].reshape(59, 13)
+    rng = np.random.default_rng(3)
+    drawn = rng.uniform(0.05, 2.5, (150, 2)).tolist()
+    safe = []
+    really = photometric._is_safe_in_float32
+    monkeypatch.setattr(
+        photometric, "_is_safe_in_float32", lambda *line: safe.append(really(*line)) or safe[-1]
+    )
+    for b, c in [*drawn, (1.0, 0.5), (1.0, 3.0), (0.1, 0.1)]:
+        mean = b * float(x.mean())
+        expected = np.clip(np.rint(mean + c * (b * x.astype(np.float64) - mean)), 0, 255)
+        assert np.array_equal(photometric.change_levels(x, Photometric(brightness=b, contrast=c)), expected)
+    if photometric._X86:
+        assert 100 < sum(safe) < len(safe)
+
+
+def test_noise_is_rounded_added_and_clipped_by_hand(picture: NDArray[np.uint8]) -> None:
+    for pixels, strength in ((picture, 0.05), (picture, 0.9), (images.to_grey(picture), 0.31)):
+        table = photometric.noise_table(1)
+        begin = int(0.4 * (len(table) - pixels.size))
+        grain = table[begin : begin + pixels.size].reshape(pixels.shape) * np.float32(strength * 255)
+        expected = np.clip(pixels + np.rint(grain), 0, 255)
+        change = Photometric(noise=strength, noise_place=0.4)
+        assert np.array_equal(photometric.change_texture(pixels, change, seed=1), expected)
+
+
 def test_noise_has_the_deviation_asked_for() -> None:
     flat = np.full((128, 128), 128, np.uint8)
     noisy = photometric.change_texture(flat, Photometric(noise=0.04, noise_place=0.3), seed=1)
