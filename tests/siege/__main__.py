@@ -17,7 +17,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 
-from tests.siege import damaged, runs, texts
+from tests.siege import binary, damaged, groups, runs, texts
 from tests.siege.findings import Case, Finding, Tally
 
 CASES: dict[str, Case] = {
@@ -27,9 +27,17 @@ CASES: dict[str, Case] = {
     "archive": damaged.archive,
     "lock": damaged.lock,
     "texts": texts.case,
+    "mat5": binary.mat5,
+    "mat7": binary.mat7,
+    "sqlite": binary.sqlite,
+    "video": binary.video,
+    "dask": groups.dask,
+    "torchrun": groups.torchrun,
+    "remote": groups.remote,
 }
 # Cases a turn: programs take seconds, the others milliseconds.
 TURN = {"kill": 2, "disk": 2, "model": 60, "archive": 200, "lock": 40, "texts": 300}
+TURN |= {"mat5": 60, "mat7": 60, "sqlite": 60, "video": 30}
 STORES = 50  # cases a turn, by tests.siege.stores
 
 

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core import opencv_log
 from flmd.core.atomic import ScratchFile, default_folder
 from flmd.errors import InputError
 from flmd.tree.base import FileTree, clip
@@ -181,7 +182,8 @@ class _Video:
 
         self._at = 0
         try:
-            self._capture = cv2.VideoCapture(self._path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+            with opencv_log.silent():
+                self._capture = cv2.VideoCapture(self._path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         except (cv2.error, UnicodeEncodeError) as error:
             raise InputError(f"the video cannot be opened ({error})") from None
         if not self._capture.isOpened():

@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 
+from flmd.core import opencv_log
 from flmd.errors import InputError, ParamsError, one_line
 from flmd.inference.video.video import Frame, VideoReader
 
@@ -20,15 +21,11 @@ NO_WINDOW = "write the video with --out FILE.mp4, or use the web page: flmd app"
 @contextmanager
 def open_camera(number: int) -> Iterator[VideoReader]:
     """Open a camera; InputError when there is none of that number."""
-    logs = cv2.utils.logging  # OpenCV would name each of the backends that it tries, on stderr
-    before = logs.getLogLevel()
-    logs.setLogLevel(0)
     try:
-        capture = cv2.VideoCapture(number)
+        with opencv_log.silent():
+            capture = cv2.VideoCapture(number)
     except cv2.error as error:
         raise InputError(f"camera {number}: {one_line(error)}") from None
-    finally:
-        logs.setLogLevel(before)
     try:
         if not capture.isOpened():
             raise InputError(f"there is no camera {number}", hint="choose another with --device")

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flmd.core import opencv_log
 from flmd.core.atomic import ScratchFile, default_folder, whole_or_nothing
 from flmd.errors import InputError, one_line
 from flmd.inference.video.sources import HEAD, is_video
@@ -111,7 +112,8 @@ def open_video(tree: FileTree, name: str) -> Iterator[VideoReader]:
     capture = None
     try:
         try:
-            capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+            with opencv_log.silent():
+                capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         except (cv2.error, UnicodeEncodeError) as error:
             raise InputError(f"cannot be opened ({one_line(error)})", where=where) from None
         yield VideoReader(capture, where)
@@ -148,7 +150,8 @@ class VideoWriter:
     def finish(self) -> None:
         """Close the file. InputError when it is not whole: FFmpeg does not say that the disk is full."""
         self.close()
-        written = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        with opencv_log.silent():
+            written = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
         frames = int(written.get(cv2.CAP_PROP_FRAME_COUNT)) if written.isOpened() else 0
         written.release()
         if frames != self._frames:

@@ -162,6 +162,18 @@ class NoFrames:
         return False, None
 
 
+def test_a_video_of_an_unknown_codec_is_said_in_one_line_and_by_nobody_else(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write_avi(tmp_path / "a.avi")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"MJPG", b"zz!z"))
+    assert path.read_bytes() != data
+    with pytest.raises(InputError, match="cannot be decoded"):
+        run(path, tmp_path)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_video_without_a_frame_leaves_nothing_behind(tmp_path: Path) -> None:
     reader = VideoReader(NoFrames(), "a.avi")  # type: ignore[arg-type]
     assert (reader.fps, reader.announced) == (25.0, None)
