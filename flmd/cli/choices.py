@@ -32,6 +32,13 @@ class Exif(StrEnum):
     SHOWN = "shown"
 
 
+class CorrectionFormat(StrEnum):
+    """The annotation program that labels are corrected in."""
+
+    CVAT = "cvat"
+    LABEL_STUDIO = "label-studio"
+
+
 class SplitUnit(StrEnum):
     """What stays whole when a split is drawn; random: single faces."""
 

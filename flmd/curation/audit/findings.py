@@ -74,13 +74,51 @@ class Conflict:
     error: float
 
 
+@dataclass(frozen=True)
+class Suspect:
+    """A face whose label disagrees with a model.
+
+    Attributes
+    ----------
+    row, image, split : which face.
+    kind : what may be wrong, a key of :data:`flmd.curation.audit.explanations.KINDS`. says : more about it.
+    score : robust standard deviations above usual faces, of the logarithm of the disagreement.
+    away : mean distance of its points from where they should be by the model, over the face's size.
+    points : names of those that lie off most, the worst first.
+    """
+
+    row: int
+    image: str
+    split: str
+    kind: str
+    score: float
+    says: str
+    away: float
+    points: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OddPoint:
+    """A point that lies off among others that do not.
+
+    ``times``: as far as the usual point of its face. ``away``: distance from where it should be, over the
+    face's size.
+    """
+
+    row: int
+    image: str
+    point: str
+    times: float
+    away: float
+
+
 @dataclass
 class Audit:
     """All findings about a store.
 
     ``splits``: split -> faces. ``notes``: what could not be looked at, and why. The lists are ordered:
     across splits first, then the strongest. ``people_elsewhere``: how many of one split's subjects are in
-    another too, in words.
+    another too, in words. ``judge``: the model that labels were compared with, in words; "": none.
     """
 
     store: str
@@ -95,6 +133,9 @@ class Audit:
     pairs: list[Pair] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     outliers: list[Outlier] = field(default_factory=list)
+    judge: str = ""
+    suspects: list[Suspect] = field(default_factory=list)
+    odd_points: list[OddPoint] = field(default_factory=list)
 
     def pairs_of(self, kind: str, across: bool | None = None) -> list[Pair]:
         """The pairs of a kind; across splits, within one, or (None) both."""
@@ -110,7 +151,8 @@ class Audit:
         for kind in ("exact", "near", "mirrored"):
             out[f"{kind}_across_splits"] = len(self.pairs_of(kind, True))
             out[f"{kind}_within_split"] = len(self.pairs_of(kind, False))
-        return out | {"conflicts": len(self.conflicts), "outliers": len(self.outliers)}
+        out |= {"conflicts": len(self.conflicts), "outliers": len(self.outliers)}
+        return out | ({"suspects": len(self.suspects)} if self.judge else {})
 
     @property
     def clean(self) -> bool:

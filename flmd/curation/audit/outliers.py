@@ -77,7 +77,7 @@ def shape_scores(points: NDArray[np.complex128], mean: NDArray[np.complex128]) -
     k = points.shape[1]
     left = np.where(known, np.hypot(rest[:, :k], rest[:, k:]), 0)
     off = np.sqrt((left**2).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
-    return np.maximum(_robust(mahalanobis), _robust(off)), left
+    return np.maximum(robust(mahalanobis), robust(off)), left
 
 
 def _odd_shapes(aligned: Aligned, scheme: Scheme, reasons: Reasons) -> None:
@@ -153,7 +153,7 @@ def _misplaced(
         reasons[row].append((9.0, f"the box does not match the points (IoU {iou[row]:.2f})"))
 
 
-def _robust(distances: Array) -> Array:
+def robust(distances: Array) -> Array:
     """Robust standard deviations above the median, of the logarithms."""
     logs = np.log(np.maximum(distances, 1e-6))
     middle = np.median(logs)

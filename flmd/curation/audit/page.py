@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from flmd.core.atomic import whole_or_nothing
-from flmd.curation.audit.findings import Audit, Conflict, Outlier, Pair, Shared
+from flmd.curation.audit.explanations import KINDS
+from flmd.curation.audit.findings import Audit, Conflict, Outlier, Pair, Shared, Suspect
 from flmd.curation.audit.pairs import groups_of
-from flmd.curation.audit.pictures import Pictures
+from flmd.curation.audit.pictures import FacePicture, Pictures
 from flmd.pages.page import render
 from flmd.store.face_store import FaceStore
 
@@ -32,30 +35,60 @@ TWINS = (
 AGREE = 0.05  # of a face's radius: the landmarks of intended twins differ by no more
 
 
+SUSPECTS = (
+    "The label on the left, the points of the model on the right. A red line leads from each of the worst "
+    "points of the label to where the model has it. What may be wrong was found by trying it."
+)
+
+Drawn = int | tuple[int, str]
+"""A face in its crop, or, near, with its "label" or the points of the "model"."""
+
+
 @dataclass(frozen=True)
 class Card:
-    """One finding: the rows of its faces, who or what it is about (or ""), and what was found."""
+    """One finding: its faces, who or what it is about (or ""), and what was found."""
 
-    rows: tuple[int, ...]
+    rows: tuple[Drawn, ...]
     name: str
     says: str
 
 
 @dataclass(frozen=True)
 class Section:
-    """All findings of a kind. ``single``: each is about one face."""
+    """All findings of a kind. ``single``: each is about one face. ``large``: pictures are."""
 
     title: str
     about: str
     cards: list[Card]
     single: bool = False
+    large: bool = False
 
 
-def write_page(found: Audit, store: FaceStore, target: Path, *, most: int = 40) -> None:
-    """Write the findings as HTML; at most ``most`` of each kind with pictures. Whole or not at all."""
+def write_page(
+    found: Audit,
+    store: FaceStore,
+    target: Path,
+    *,
+    most: int = 40,
+    predicted: Mapping[int, NDArray[np.floating]] | None = None,
+) -> None:
+    """Write the findings as HTML; at most ``most`` of each kind with pictures. Whole or not at all.
+
+    ``predicted`` : row -> (K, 2) image pixels, what the model says of each suspect.
+    """
     sections = list(_sections(found))
     pictures = Pictures(store)
-    rows = dict.fromkeys(row for section in sections for card in section.cards[:most] for row in card.rows)
+    rows: list[int] = []
+    for section in sections:
+        rows += [row for card in section.cards[:most] for row in card.rows if isinstance(row, int)]
+    rows = list(dict.fromkeys(rows))
+    faces: dict[Drawn, FacePicture] = {
+        row: pictures.draw(row) for row in tqdm(rows, desc="pictures", disable=None, leave=False)
+    }
+    for item in found.suspects[:most]:
+        model = np.asarray((predicted or {})[item.row], np.float64)
+        both = pictures.compare(item.row, model, item.points)
+        faces[item.row, "label"], faces[item.row, "model"] = both
     text = render(
         TEMPLATE,
         title=f"Audit of {Path(found.store).name}",
@@ -64,7 +97,7 @@ def write_page(found: Audit, store: FaceStore, target: Path, *, most: int = 40) 
         notes=found.notes,
         sections=sections,
         most=most,
-        faces={row: pictures.draw(row) for row in tqdm(rows, desc="pictures", disable=None, leave=False)},
+        faces=faces,
     )
     with whole_or_nothing(target) as part:
         part.write_text(text, encoding="utf-8", errors="replace")
@@ -72,6 +105,9 @@ def write_page(found: Audit, store: FaceStore, target: Path, *, most: int = 40) 
 
 def _sections(found: Audit) -> Iterator[Section]:
     """Every kind of finding, also those of which there are none."""
+    if found.judge:
+        title = f"Labels that {found.judge} disagrees with"
+        yield Section(title, SUSPECTS, [_of_suspect(item) for item in found.suspects], large=True)
     told = "".join(f" {text[0].upper()}{text[1:]}." for text in found.people_elsewhere)
     for title, about, shared in (
         (
@@ -139,6 +175,13 @@ def _of_conflict(item: Conflict) -> Card:
 
 def _of_outlier(item: Outlier) -> Card:
     return Card((item.row,), "", "; ".join(item.reasons))
+
+
+def _of_suspect(item: Suspect) -> Card:
+    says = [KINDS[item.kind] + (f" ({item.says})" if item.says else "")]
+    says += [f"score {item.score:.1f}", f"{100 * item.away:.1f}% of the face off on average"]
+    says.append("worst: " + ", ".join(item.points))
+    return Card(((item.row, "label"), (item.row, "model")), "", " · ".join(says))
 
 
 def _counted(splits: dict[str, int]) -> str:
