@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,16 +114,21 @@ def audit_command(
                 found, faces, html, most=pictures, predicted=None if judged is None else judged.by_row()
             )
         sent.write(found, faces)
+    _tell(found, as_json, (html, list_, correct))
+    if check and not found.clean:
+        raise typer.Exit(1)
+
+
+def _tell(found: Audit, as_json: bool, files: Iterable[Path | str | None]) -> None:
+    """The findings to stdout, the files that were written to stderr."""
     if as_json:
         terminal.say_json(found.as_dict())
     else:
         for line in lines_of(found):
             terminal.say(line)
-    for written in (html, list_, correct):
-        if written is not None:
-            terminal.say(f"{written}: written", err=True)
-    if check and not found.clean:
-        raise typer.Exit(1)
+    for file in files:
+        if file is not None:
+            terminal.say(f"{file}: written", err=True)
 
 
 def lines_of(found: Audit) -> Iterator[str]:

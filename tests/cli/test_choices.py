@@ -2,8 +2,16 @@
 
 from typing import get_args
 
+from flmd import formats
 from flmd.cli import choices
-from flmd.cli.choices import DeployedKind, EvaluatedSplit, Normaliser, PicturesBeside, SplitUnit
+from flmd.cli.choices import (
+    CorrectionFormat,
+    DeployedKind,
+    EvaluatedSplit,
+    Normaliser,
+    PicturesBeside,
+    SplitUnit,
+)
 from flmd.conversion.settings import BoxPolicy, Color, SplitPolicy
 from flmd.core.params import ConvertParams, DatasetParams, EvaluateParams
 from flmd.curation.split_store import UNITS
@@ -18,6 +26,7 @@ def test_options_offer_what_the_library_takes() -> None:
     assert tuple(SplitUnit) == UNITS
     assert tuple(Normaliser) == NORMALISERS
     assert set(DeployedKind) == set(ENDINGS)
+    assert all(formats.get(name).writes for name in CorrectionFormat)
     assert {*EvaluatedSplit} == {*SPLITS, "all"} - {""}
 
 

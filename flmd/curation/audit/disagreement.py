@@ -75,8 +75,13 @@ def judge_labels(found: Audit, judged: Judged, least: float = SUSPECT) -> None:
         )
 
 
-def disagreements(judged: Judged, least: float = SUSPECT) -> tuple[list[Suspect], list[OddPoint]]:
-    """Faces with a score of ``least`` or more, and single points that stick out, both the worst first."""
+def disagreements(
+    judged: Judged, least: float = SUSPECT, *, first: int | None = None
+) -> tuple[list[Suspect], list[OddPoint]]:
+    """Faces with a score of ``least`` or more, and single points that stick out, both the worst first.
+
+    ``first`` : so many faces instead, whatever their scores.
+    """
     stick = Yardstick.of(judged.labels, judged.predicted, judged.groups, judged.scheme)
     labels = to_complex(judged.labels)
     every = np.arange(len(labels))
@@ -86,7 +91,8 @@ def disagreements(judged: Judged, least: float = SUSPECT) -> tuple[list[Suspect]
     explainer = Explainer(stick, labels, deviations, judged.images, judged.scheme)
     found: list[Suspect] = []
     order = np.argsort(-score, kind="stable")
-    for n in order[score[order] >= least].tolist():
+    chosen = order[score[order] >= least] if first is None else order[:first]
+    for n in chosen.tolist():
         why = explainer.of(n) if len(found) < MOST_EXPLAINED else Explanation("other")
         points = _worst(deviations[n], judged.scheme)
         mean = float(np.nanmean(away[n]))
