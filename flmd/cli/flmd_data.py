@@ -58,6 +58,14 @@ COMMANDS = {
         "flmd.cli.preview:preview_command",
         "Draw a contact sheet of faces: boxes, points, the lines that join them; hidden points are hollow.",
     ),
+    "push": (
+        "flmd.cli.servers:push_command",
+        "Send pictures and faces to Label Studio or CVAT, as suggestions to correct.",
+    ),
+    "pull": (
+        "flmd.cli.servers:pull_command",
+        "Bring back what people annotated on Label Studio or CVAT.",
+    ),
     "inspect": ("flmd.cli.store_tools:inspect_command", "Say what a face store holds."),
 }
 

@@ -17,7 +17,7 @@ from flmd.formats.layout import photo_of, resolve
 from flmd.formats.writing import check_points, count_lost, list_files, usable_box
 from flmd.schemes import Scheme
 
-_LOCAL = "/data/local-files/?d="
+LOCAL = "/data/local-files/?d="
 _POINT_SIZE = 0.5  # percent, as it is drawn
 
 
@@ -84,7 +84,7 @@ class _List:
         if image != self._image:
             text = ("]}]},\n" if self._tasks else "[\n") + self._head(face.image)
             self._image = image
-        regions = _regions(face, f"face{self._faces}", self._points)
+        regions = regions_of_face(face, f"face{self._faces}", self._points)
         self._faces += 1
         self._file.write((text + json.dumps(regions, allow_nan=False)[1:-1]).encode())
 
@@ -94,13 +94,13 @@ class _List:
 
     def _head(self, image: str) -> str:
         self._tasks += 1
-        data = json.dumps({"image": _LOCAL + quote(image, errors="surrogateescape")})
+        data = json.dumps({"image": LOCAL + quote(image, errors="surrogateescape")})
         annotation = f'{{"id": {self._tasks}, "was_cancelled": false, "result": ['
         return f'{{"id": {self._tasks}, "data": {data}, "annotations": [{annotation}'
 
 
-def _regions(face: Face, name: str, points: tuple[str, ...]) -> list[dict[str, Any]]:
-    """A rectangle, and a child of it for each labelled point."""
+def regions_of_face(face: Face, name: str, points: tuple[str, ...]) -> list[dict[str, Any]]:
+    """A rectangle, and a child of it for each labelled point; the face has an ``image_size``."""
     assert face.image_size is not None
     width, height = map(int, face.image_size)
     labelled = np.isfinite(face.landmarks).all(axis=1) & (face.visibility > 0)

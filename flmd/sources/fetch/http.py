@@ -78,7 +78,7 @@ def _attempt(
         # ValueError: requests' words for an address that makes no sense, here or in a redirect
         raise SourceError(one_line(error), where=address, hint="check the address") from error
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise Transient(_reason(error, timeout)) from error
+        raise Transient(reason_of(error, timeout)) from error
     total = part.version.total if part.version else None
     if total is not None and part.size != total:
         raise Transient(f"the connection ended after {part.size} of {total} bytes")
@@ -104,7 +104,7 @@ def _begin(response: requests.Response, part: PartFile, offset: int, address: st
         raise Transient("the server has fewer bytes than were had already")
     reason = f"the server answers {status} {response.reason}".rstrip()
     if status in WORTH_RETRYING:
-        raise Transient(reason, wait=_retry_after(headers))
+        raise Transient(reason, wait=retry_after(headers))
     hints = {
         401: "the address wants a login: fetch the file yourself and name it as the source",
         403: "the address wants a permission: fetch the file yourself and name it as the source",
@@ -164,7 +164,8 @@ def _too_long(address: str, max_bytes: int) -> SourceError:
     return SourceError(f"the file is longer than {max_bytes} bytes", where=address, expected="a data set")
 
 
-def _retry_after(headers: Mapping[str, str]) -> float:
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds that a server asks to wait for; 0 where it says nothing."""
     value = headers.get("Retry-After", "").strip()
     if value.isdigit():
         return float(value)
@@ -174,7 +175,8 @@ def _retry_after(headers: Mapping[str, str]) -> float:
         return 0.0
 
 
-def _reason(error: Exception, timeout: float) -> str:
+def reason_of(error: Exception, timeout: float) -> str:
+    """Why a request failed, in words."""
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return f"no byte came for {timeout:g} seconds"
     if isinstance(error, requests.ConnectionError):
