@@ -95,7 +95,7 @@ def _tell(output: Path, report: FixReport) -> None:
     if report.boxes_of_points:
         terminal.say(
             f"{report.boxes_of_points} of these faces have boxes drawn around their old points: boxes and "
-            "crops are kept; flmd-data convert --box landmarks --pictures makes them again"
+            "crops are kept; flmd-data convert --box landmarks --dataset NAME --pictures FOLDER makes others"
         )
     for item in report.unmatched[:NAMED]:
         terminal.say(f"left out: {item.where or item.image}: {item.reason}", err=True)
