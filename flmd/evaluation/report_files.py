@@ -17,7 +17,9 @@ Numbers are written with six decimals at most (a millionth of the normaliser), s
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,6 +36,8 @@ from flmd.evaluation.measure import Evaluation, threshold_suffix
 DECIMALS = 6
 FILES = ("metrics.json", "faces.csv", "plots/ced.csv", "plots/regions.csv")
 CURVES = "plots/ced"
+LONGEST_NAME = 200  # bytes of a file's name without its ending
+_UNUSUAL = re.compile(r"^\.|[^\w .,+=@()-]")
 UNITS = {
     "inter_ocular": "the distance of the outer eye corners (inter-ocular)",
     "inter_pupil": "the distance of the pupils (inter-pupil)",
@@ -153,16 +157,32 @@ def _cells(metrics: Mapping[str, float], part: str, suffix: str) -> list[str]:
 
 
 def _curves(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
-    """The error distribution of each data set apart, so that dvc.yaml need not name them."""
+    """File name -> the error distribution of one data set, so that dvc.yaml need not name them."""
     names = {"share": "", "mean_shape": "_mean_shape"}
     every = evaluation.curves
     return {
-        name: pd.DataFrame(
+        file_name(name): pd.DataFrame(
             {"threshold": every["threshold"]} | {key: every[f"{name}{end}"] for key, end in names.items()}
         )
         for name in evaluation.settings["datasets"]
         if name in every
     }
+
+
+def file_name(dataset: str) -> str:
+    """The name of a data set as a file's, each its own: a store may say "../x" or what no file can be called.
+
+    Usual names stay as they are. Other characters become %XX of their bytes, and of a name that is too long
+    the rest becomes its SHA-256.
+    """
+    name = _UNUSUAL.sub(lambda found: "".join(f"%{byte:02X}" for byte in _bytes(found[0])), dataset)
+    if len(_bytes(name)) <= LONGEST_NAME:
+        return name
+    return f"{_bytes(name)[:60].decode(errors='ignore')} {hashlib.sha256(_bytes(dataset)).hexdigest()}"
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

@@ -10,7 +10,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from flmd.core.atomic import Scratch, move_onto, naming
+from flmd.core.atomic import Scratch, move_onto
 from flmd.errors import ParamsError
 from flmd.experiments import git
 from flmd.projects import version
@@ -82,21 +82,25 @@ def make(folder: Path, *, with_git: bool = True) -> list[str]:
             raise ParamsError("exists already", where=str(folder / name), hint="choose another folder")
     new = not folder.exists()
     try:
-        with naming(folder / "project"), Scratch(folder, "project") as scratch:
+        with Scratch(folder, "project") as scratch:
             if with_git and not _in_git(folder):
                 try:
                     git.git(scratch.folder, "init", "--quiet", "--initial-branch", "main")
                 except git.GitError as error:
-                    raise git.GitError(error.what, where=str(folder)) from None
+                    raise git.GitError(
+                        error.what, where=str(folder), hint="or leave git out: --no-git"
+                    ) from None
             for name, text in texts.items():
                 path = scratch.folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8", newline="")
             move_onto(scratch.folder, folder)
-    except BaseException:
+    except BaseException as error:
         if new:
             with suppress(OSError):
                 folder.rmdir()
+        if isinstance(error, OSError):  # of a file that nobody asked for
+            raise OSError(error.errno, error.strerror, str(folder)) from error
         raise
     return list(texts)
 

@@ -295,3 +295,46 @@ def test_each_data_set_has_its_error_distribution_in_a_file_of_its_own(tmp_path:
         assert curve["threshold"].equals(together["threshold"])
         assert curve["share"].equals(together[name])
         assert curve["mean_shape"].equals(together[f"{name}_mean_shape"])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "file"),
+    [
+        ("300w", "300w"),
+        ("my set, 2", "my set, 2"),
+        ("Gesichter_ä-1.b", "Gesichter_ä-1.b"),
+        ("../../x", "%2E.%2F..%2Fx"),
+        ("..", "%2E."),
+        ("/etc/x", "%2Fetc%2Fx"),
+        ("a\0b", "a%00b"),
+        ("a\udcff%", "a%FF%25"),
+        ("C:\\x", "C%3A%5Cx"),
+    ],
+)
+def test_a_data_set_s_file_lies_in_its_folder_whatever_the_name(
+    dataset: str, file: str, tmp_path: Path
+) -> None:
+    assert report_files.file_name(dataset) == file
+    (tmp_path / f"{file}.csv").touch()
+    assert [path.name for path in tmp_path.iterdir()] == [f"{file}.csv"]
+
+
+def test_long_names_of_data_sets_are_shortened_and_stay_apart(tmp_path: Path) -> None:
+    one, two = (report_files.file_name("ä/" * 300 + end) for end in "ab")
+    assert one != two
+    for name in (one, two):
+        (tmp_path / f"{name}.csv").touch()
+
+
+def test_a_data_set_that_is_called_like_a_path_is_written_inside(tmp_path: Path) -> None:
+    measured = evaluated()
+    for name in ("../../../x", "a\0b"):
+        measured.settings["datasets"][name] = 1
+        for end in ("", "_mean_shape"):
+            measured.curves[f"{name}{end}"] = 0.5
+    out = tmp_path / "a" / "b"
+    report_files.write(measured, out)
+    report_files.name_files(measured, out, ())
+    found = sorted(path.name for path in (out / "plots" / "ced").iterdir())
+    assert found == ["%2E.%2F..%2F..%2Fx.csv", "a%00b.csv", "ibug300w.csv", "youtube_faces.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -13,6 +13,7 @@ from flmd.cli.flmd import main
 from flmd.cli.stage import OF_ALL, OF_ONE
 from flmd.core import params
 from flmd.errors import ParamsError
+from flmd.experiments.git import GitError
 from flmd.projects import settings, template, version
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +81,15 @@ def test_without_git(tmp_path: Path) -> None:
     template.make(tmp_path, with_git=False)
     assert not (tmp_path / ".git").exists()
     assert "no_scm = true" in (tmp_path / ".dvc" / "config").read_text()
+
+
+def test_where_git_is_not_installed_no_folder_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(GitError, match=r"faces: git is not installed; or leave git out: --no-git"):
+        template.make(tmp_path / "faces")
+    assert not any(tmp_path.iterdir())
 
 
 def test_another_flmd_stops_every_stage_and_can_be_accepted(

@@ -227,6 +227,7 @@ def _run(command: Command, arguments: list[str], out: Path, tell: Callable[[str]
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("default")
+            warnings.filterwarnings("ignore", "ObjectStore", ResourceWarning)  # git's, of an earlier command
             main()
     except SystemExit as ended:
         code = int(ended.code or 0)
