@@ -115,7 +115,8 @@ def test_a_mirrored_twin_is_found_by_pixels_whatever_its_name(faces: Faces) -> N
         rgb, points = faces.pixels[source], faces.faces[source].landmarks
         flipped = points[IBUG68.flip_indices()] * (-1, 1) + (rgb.shape[1] - 1, 0)
         faces.add(name, np.ascontiguousarray(rgb[:, ::-1]), flipped, "train")
-    pairs = faces.audit()[0].pairs
+    found = faces.audit()[0]
+    pairs = found.pairs
     assert sorted((p.kind, p.rows, p.names_agree) for p in pairs) == [
         ("mirrored", (3, COUNT), False),
         ("mirrored", (5, COUNT + 1), True),
@@ -126,6 +127,9 @@ def test_a_mirrored_twin_is_found_by_pixels_whatever_its_name(faces: Faces) -> N
     named = next(p for p in pairs if p.names_agree)
     assert not page.is_intended(replace(named, splits=("train", "test")))
     assert not page.is_intended(replace(named, landmark_error=0.3))
+    shown = {section.title: [card.rows for card in section.cards] for section in page._sections(found)}
+    assert shown["Mirrored pictures, within a split"] == [(3, COUNT)]
+    assert shown["Mirrored twins, intended"] == [(5, COUNT + 1)]
 
 
 def test_a_twin_whose_points_were_not_reordered_is_found_and_its_landmarks_disagree(faces: Faces) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from flmd.core import palette
+from flmd.evaluation import drawings, galleries, plots
 from flmd.evaluation import figures as figure_files
-from flmd.evaluation import galleries, plots
 
 HISTORY = [
     {
@@ -83,6 +85,32 @@ def test_vector_charts_are_the_same_bytes_and_keep_their_words(name: str, kind: 
     assert one.startswith(b"%PDF" if kind == "pdf" else b"<?xml")
     if kind == "svg":
         assert b">epoch<" in one if name == "loss" else b"NME, % of the inter-ocular length" in one
+
+
+@pytest.mark.parametrize("name", ["loss", "ced", "regions", "gallery"])
+def test_a_png_says_and_has_200_dots_an_inch(name: str, figures: list[Figure], tmp_path: Path) -> None:
+    DRAWINGS[name](tmp_path / "one.png")
+    with Image.open(tmp_path / "one.png") as picture:
+        assert picture.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+        assert picture.size == pytest.approx(tuple(200 * figures[0].get_size_inches()), abs=1)
+
+
+def test_titles_of_galleries_name_data_set_error_and_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[list[str]] = []
+    monkeypatch.setattr(galleries, "gallery", lambda *given, **_: drawn.append(given[3]))
+    affine = np.tile(np.eye(2, 3), (2, 1, 1))
+    truth = SimpleNamespace(
+        rows=np.arange(2),
+        store=SimpleNamespace(numbers=lambda *_: affine, crops=np.zeros((2, 8, 8), np.uint8)),
+        faces=SimpleNamespace(
+            dataset=["one", "two"], image=["a/b.jpg", "c.png"], true_points=np.zeros((2, 3, 2))
+        ),
+    )
+    errors = {"": np.array([0.0512, np.inf])}
+    drawings.gallery(truth, np.array([1, 0]), {"predicted": np.zeros((2, 3, 2))}, errors, tmp_path / "g.png")
+    assert drawn == [["two  not found\nc.png", "one  5.1 %\nb.jpg"]]
 
 
 def test_another_kind_of_picture_is_refused(tmp_path: Path) -> None:
