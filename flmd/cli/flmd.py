@@ -9,6 +9,7 @@ import typer
 from flmd.cli import dataset, recipes, remotes
 from flmd.cli.app import app_command
 from flmd.cli.bench import bench_command
+from flmd.cli.calibrate import calibrate_command
 from flmd.cli.common import main_for, print_version
 from flmd.cli.evaluate import evaluate_command
 from flmd.cli.export import export_command
@@ -38,6 +39,7 @@ for name, command in (
     ("report", report_command),
     ("train", train_command),
     ("evaluate", evaluate_command),
+    ("calibrate", calibrate_command),
     ("export", export_command),
     ("bench", bench_command),
     ("predict", predict_command),

@@ -7,37 +7,33 @@ kind of file is another loader and a line in ``LOADERS``.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flmd.core import geometry, mirrored
+from flmd.core import geometry
 from flmd.core.box_rule import BoxRule
 from flmd.core.crop_spec import CropSpec
-from flmd.core.orientation import STORED, attributes_of
 from flmd.errors import FlmdError, InputError, ParamsError, StoreError
-from flmd.face import Face, visibility_of
+from flmd.face import Face
 from flmd.inference import detection
 from flmd.inference.detection import Detector, Found
 from flmd.inference.face_crops import crop_affines, cut, cut_through_context
+from flmd.inference.found_faces import told
+from flmd.inference.network_pass import Backend, Looked, NetworkPass, confidence_of
 from flmd.inference.picture import ImageLike, Picture, open_picture
 from flmd.schemes import Scheme, get_scheme
 
 if TYPE_CHECKING:
     from flmd.models.checkpoint import ModelInfo
 
-# (N, S, S) or (N, 3, S, S) uint8 crops -> (N, K, 2) float32 points in pixels of the crop, the first pixel's
-# centre being (0, 0). Normalisation of pixels and points is the backend's business.
-Backend = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-
 # Ending of a model file -> what loads it: (path, device) -> (Backend, ModelInfo). Any other is torch's.
 LOADERS: dict[str, str] = {".onnx": "flmd.inference.deploy.onnx_runtime:load"}
 TORCH = "flmd.inference.torch_backend:load"
 STORE, DIRECT = "store", "direct"  # how faces are resampled on their way to the network
-BATCH = 64  # crops; what the backend gets at once
 
 
 def load(
@@ -46,6 +42,7 @@ def load(
     *,
     second_look: bool = False,
     flip_average: bool = False,
+    confidence: bool = False,
     resample: str = STORE,
 ) -> Landmarker:
     """A model file, ready to be used.
@@ -54,7 +51,7 @@ def load(
     ----------
     path : a model of flmd: ``best.pt`` of a training, or an ONNX file of ``flmd export``.
     device : "auto", "cpu", "cuda" ...
-    second_look, flip_average : see :class:`Landmarker`.
+    second_look, flip_average, confidence : see :class:`Landmarker`.
     resample : "store": faces are cut out as the faces it was trained on were, through a crop like the
         store's; "direct": in one resampling, a little sharper and a little faster. A model that does not say
         how its store's crops were made is always used directly.
@@ -79,7 +76,12 @@ def load(
     backend, info = getattr(importlib.import_module(module), attribute)(path, device)
     try:
         return Landmarker(
-            backend, info, second_look=second_look, flip_average=flip_average, resample=resample
+            backend,
+            info,
+            second_look=second_look,
+            flip_average=flip_average,
+            confidence=confidence,
+            resample=resample,
         )
     except FlmdError as error:
         raise StoreError(error.what, where=str(path), expected=error.expected, hint=error.hint) from None
@@ -94,13 +96,14 @@ class Landmarker:
     second_look : draw each box anew around the points found first, as the boxes of the training faces lie,
         and look again: boxes of another rule, or a little off, then matter less. Twice the work.
     flip_average : take the mean of the points of a crop and of its mirror image. Twice the work.
+    confidence : faces tell how sure each point is (:func:`flmd.inference.found_faces.confidence_of`).
     resample : as for :func:`load`.
 
     Raises
     ------
     ParamsError : no such scheme, or one that cannot be mirrored; a model that does not say how its boxes
-        lie around points; another ``resample``. StoreError : the scheme has another number of points than
-        the model.
+        lie around points, or how sure it is; another ``resample``. StoreError : the scheme has another
+        number of points than the model.
 
     Attributes
     ----------
@@ -114,6 +117,7 @@ class Landmarker:
         *,
         second_look: bool = False,
         flip_average: bool = False,
+        confidence: bool = False,
         resample: str = STORE,
     ) -> None:
         _check_resample(resample)
@@ -137,7 +141,15 @@ class Landmarker:
                 f"scheme {info.scheme} has no flip order, so no mean with a mirror image",
                 hint="leave out the flip average",
             )
-        self._flip_order = self.scheme.flip_indices() if flip_average else None
+        self._confidence = confidence_of(backend, info) if confidence else None
+        self._through = NetworkPass(
+            backend,
+            self.crop.size,
+            self.scheme.count,
+            self.crop.zoom,
+            self.scheme.flip_indices() if flip_average else None,
+            with_spread=confidence,
+        )
 
     def predict(
         self, image: ImageLike, detector: str | Detector = "haar", *, exif: bool = True
@@ -166,21 +178,17 @@ class Landmarker:
 
     def faces(self, picture: Picture, found: Found) -> list[Face]:
         """The faces of a picture in which a detector found boxes."""
-        points = self.points_of(picture, found.boxes)
-        turned = attributes_of(picture.orientation, STORED)
-        return [
-            Face(
-                image=picture.name,
-                landmarks=landmarks,
-                visibility=visibility_of(landmarks),
-                box=box,
-                box_source=found.source,
-                image_size=picture.size,
-                attributes={**turned, **({} if np.isnan(score) else {"score": float(score)})},
-                where=picture.name,
-            )
-            for box, score, landmarks in zip(found.boxes, found.scores, points, strict=True)
-        ]
+        return self.faces_of([picture], [found])[0]
+
+    def faces_of(self, pictures: Sequence[Picture], found: Sequence[Found]) -> list[list[Face]]:
+        """:meth:`faces` of several pictures, which go through the network together.
+
+        Points lie within 0.0001 px of the network's crop of what each picture alone gives: the arithmetic of
+        float32 depends on how many crops there are.
+        """
+        looked = self.look(pictures, [one.boxes for one in found])
+        parts = zip(pictures, found, looked, strict=True)
+        return [told(picture, one, seen, self._confidence) for picture, one, seen in parts]
 
     def points(self, image: ImageLike, boxes: ArrayLike) -> NDArray[np.float32]:
         """Points of faces whose boxes are known.
@@ -202,15 +210,27 @@ class Landmarker:
 
     def points_of(self, picture: Picture, boxes: ArrayLike) -> NDArray[np.float32]:
         """:meth:`points` of a picture that is decoded, looked at the way up it says."""
-        checked = _checked(boxes, picture)
-        points = self._look(picture, checked)
-        if self._rule is not None and len(points):
-            again = self._around(picture, points)
+        return self.look([picture], [boxes])[0].points
+
+    def look(self, pictures: Sequence[Picture], boxes: Sequence[ArrayLike]) -> list[Looked]:
+        """What the network says of the (N, 4) boxes of each of these pictures; raises as :meth:`points`."""
+        checked = [_checked(one, picture) for one, picture in zip(boxes, pictures, strict=True)]
+        found = self._look(pictures, checked)
+        if self._rule is None:
+            return found
+        again, usable = [], []
+        for picture, first in zip(pictures, found, strict=True):
+            anew = self._around(picture, first.points)
             # A face whose new box is nothing to look at keeps its first points.
-            middle, (width, height) = geometry.box_centre(again), picture.size
-            usable = (middle >= 0).all(axis=1) & (middle < (width, height)).all(axis=1) & (again[:, 2] >= 1)
-            points[usable] = self._look(picture, again[usable])
-        return points
+            middle, (width, height) = geometry.box_centre(anew), picture.size
+            inside = (middle >= 0).all(axis=1) & (middle < (width, height)).all(axis=1) & (anew[:, 2] >= 1)
+            again.append(anew[inside])
+            usable.append(inside)
+        for first, second, rows in zip(found, self._look(pictures, again), usable, strict=True):
+            first.points[rows] = second.points
+            if first.spread is not None and second.spread is not None:
+                first.spread[rows] = second.spread
+        return found
 
     def _around(self, picture: Picture, points: NDArray[np.float32]) -> NDArray[np.float64]:
         """(N, 4) boxes, stored pixels, that lie around points as those of the training faces do, upright."""
@@ -219,22 +239,20 @@ class Landmarker:
         middle = geometry.apply(geometry.invert(picture.to_upright), geometry.box_centre(upright))
         return np.concatenate([middle - (upright[:, 2:] - 1) / 2, upright[:, 2:]], axis=1)
 
-    def _look(self, picture: Picture, boxes: NDArray[np.float64]) -> NDArray[np.float32]:
-        """(N, K, 2) stored pixels: what the network says of (N, 4) boxes, cut out once."""
-        points = np.zeros((len(boxes), self.scheme.count, 2), np.float32)
-        all_crops, affines = self.crops(picture, boxes)
-        for start in range(0, len(boxes), BATCH):
-            crops, affine = all_crops[start : start + BATCH], affines[start : start + BATCH]
-            at_crop = self.backend(crops)
-            if self._flip_order is not None:
-                other = mirrored.back(self.backend(mirrored.mirror(crops)), self.crop.size, self._flip_order)
-                at_crop = ((at_crop.astype(np.float64) + other) / 2).astype(np.float32)
-            if not np.isfinite(at_crop).all():
+    def _look(self, pictures: Sequence[Picture], boxes: Sequence[NDArray[np.float64]]) -> list[Looked]:
+        """What the network says of (N, 4) boxes of each picture, cut out once."""
+        cut_out = [self.crops(picture, some) for picture, some in zip(pictures, boxes, strict=True)]
+        at_crop, spread = self._through(np.concatenate([crops for crops, _ in cut_out]))
+        found, end = [], 0
+        for picture, (_, affine) in zip(pictures, cut_out, strict=True):
+            rows, end = slice(end, end + len(affine)), end + len(affine)
+            if not np.isfinite(at_crop[rows]).all():
                 raise InputError(
                     "the network's output is not finite", where=picture.name or None, hint="train again"
                 )
-            points[start : start + BATCH] = geometry.apply(geometry.invert(affine), at_crop)
-        return points
+            points = geometry.apply(geometry.invert(affine), at_crop[rows]).astype(np.float32)
+            found.append(Looked(points, None if spread is None else spread[rows]))
+        return found
 
     def crops(
         self, picture: Picture, boxes: NDArray[np.floating]

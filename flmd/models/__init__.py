@@ -4,6 +4,8 @@ A network is an ``nn.Module`` whose constructor takes keyword-only arguments: ``
 and ``input_size`` and its own options, all with the recipe's defaults. It maps (B, C, S, S) float32
 normalised pixels to (B, K, 2) float32 normalised coordinates (``normalisation`` maps both ways).
 One that also has a ``distributions`` method can be trained with the losses of ``losses.OF_DISTRIBUTIONS``.
+One with heat maps also has ``points_and_spread``: (B, K, 3), the same coordinates, and how far each map
+spreads about them in the same unit (``flmd.models.confidence``).
 A new one is a new file and a line in ``NETWORKS``.
 """
 

@@ -24,6 +24,7 @@ from flmd.core.atomic import whole_or_nothing
 from flmd.core.crop_spec import CropSpec
 from flmd.errors import FlmdError, InputError, StoreError
 from flmd.models import intact
+from flmd.models.confidence import Confidence
 from flmd.models.normalisation import Normalisation
 
 MODEL, RESUME = "flmd-model", "flmd-resume"
@@ -51,6 +52,8 @@ class ModelInfo:
     made_from : digests and params of what made it.
     box_rule : right, down, size: how the boxes it was trained with lie around points, see
         :class:`flmd.core.box_rule.BoxRule`; None when it was not recorded.
+    confidence : what the spread of its heat maps says of its errors, :meth:`flmd.models.confidence.Confidence
+        .to_dict`; None until `flmd calibrate` has measured it.
     """
 
     network: str
@@ -64,6 +67,7 @@ class ModelInfo:
     history: list[dict[str, float]] = field(default_factory=list)
     made_from: dict[str, Any] = field(default_factory=dict)
     box_rule: list[float] | None = None
+    confidence: dict[str, Any] | None = None
 
     def build(self) -> nn.Module:
         """The network, with freshly drawn weights."""
@@ -92,7 +96,10 @@ def save_model(path: Path, weights: Weights, info: ModelInfo) -> None:
     OSError : it cannot be written; nothing half-written stays under the name.
     """
     nested = {"normalisation": info.normalisation.to_dict(), "crop": info.crop.to_dict()}
-    text = json.dumps({**vars(info), **nested}, sort_keys=True)
+    tree = {**vars(info), **nested}
+    if info.confidence is None:  # a model that was not calibrated has the bytes it always had
+        del tree["confidence"]
+    text = json.dumps(tree, sort_keys=True)
     _write(path, {"format": MODEL, "version": VERSION, "info": text, "weights": weights})
 
 
@@ -165,6 +172,8 @@ def _check_info(info: ModelInfo) -> None:
         raise ValueError(f"{info.channels} channels for crops of color {info.crop.color}")
     if info.crop.size != info.normalisation.input_size:
         raise ValueError(f"crops of {info.crop.size} px for an input of {info.normalisation.input_size} px")
+    if info.confidence is not None:
+        Confidence.from_dict(info.confidence)
 
 
 def save_resume(path: Path, state: Mapping[str, Any]) -> None:

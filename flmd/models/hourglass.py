@@ -135,6 +135,12 @@ class Hourglass(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.distributions(x)[-1, ..., :2]
 
+    def points_and_spread(self, x: Tensor) -> Tensor:
+        """(B, K, 3): the coordinates of :meth:`forward`, and each map's standard deviation about them."""
+        found = self.distributions(x)[-1]
+        spread = (found[..., 2] + found[..., 4]).sqrt()
+        return torch.cat([found[..., :2], spread[..., None]], dim=2)
+
     def distributions(self, x: Tensor) -> Tensor:
         """What a loss of distributions looks at (``flmd.training.losses.OF_DISTRIBUTIONS``).
 

@@ -54,6 +54,7 @@ class Integral(nn.Module):
     Maps (B, C, S, S) to (B, K, 2) coordinates: 0 in the middle of the input, its sides at -0.5 and 0.5.
     """
 
+    place: Tensor
     convention = (0.5, 1.0)  # points_offset and points_scale that its places are in
 
     def __init__(
@@ -88,6 +89,19 @@ class Integral(nn.Module):
         self.register_buffer("place", place, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        across, down = self._shares(x)
+        return torch.stack([across @ self.place, down @ self.place], dim=2)
+
+    def points_and_spread(self, x: Tensor) -> Tensor:
+        """(B, K, 3): the coordinates of :meth:`forward`, and each map's standard deviation about them."""
+        across, down = self._shares(x)
+        mean = torch.stack([across @ self.place, down @ self.place], dim=2)
+        away = (self.place - mean[..., None]).square()  # (B, K, 2, H)
+        variance = (torch.stack([across, down], dim=2) * away).sum((2, 3))
+        return torch.cat([mean, variance.sqrt()[..., None]], dim=2)
+
+    def _shares(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, K, H) each: how much of the soft-maxed map of a point lies in each column, and in each row."""
         fine = self.fine(self.stem(x))
         middle = self.middle(fine)
         coarse = self.coarse(middle)
@@ -98,5 +112,4 @@ class Integral(nn.Module):
         maps = self.maps(joined).float()
         side = maps.shape[-1]
         weight = maps.flatten(2).softmax(2).unflatten(2, (side, side))
-        across, down = weight.sum(2) @ self.place, weight.sum(3) @ self.place
-        return torch.stack([across, down], dim=2)
+        return weight.sum(2), weight.sum(3)

@@ -39,12 +39,14 @@ class Crops:
     rows: NDArray[np.intp]
 
 
-def of_store(store: FaceStore, info: ModelInfo, splits: tuple[str, ...], count: int | None) -> Crops:
+def of_store(
+    store: FaceStore, info: ModelInfo, splits: tuple[str, ...], count: int | None, *, dataset: str = ""
+) -> Crops:
     """Plain crops of faces of the first of these splits that has any, spread evenly over it.
 
     Parameters
     ----------
-    count : faces at most; None: all.
+    count : faces at most; None: all. dataset : of this data set alone; "": of any.
 
     Raises
     ------
@@ -54,9 +56,11 @@ def of_store(store: FaceStore, info: ModelInfo, splits: tuple[str, ...], count: 
         raise ParamsError(
             f"the model predicts {info.scheme}, the faces have {store.scheme.name}", where=str(store.path)
         )
-    found = next((rows for rows in (store.rows_where(split=s) for s in splits) if len(rows)), None)
+    of_set = {"dataset": dataset} if dataset else {}
+    found = next((rows for rows in (store.rows_where(split=s, **of_set) for s in splits) if len(rows)), None)
     if found is None:
-        raise StoreError(f"no face has split {' or '.join(splits)}", where=str(store.path))
+        of = f" of data set {dataset}" if dataset else ""
+        raise StoreError(f"no face{of} has split {' or '.join(splits)}", where=str(store.path))
     if count is not None and len(found) > count:
         found = found[np.linspace(0, len(found) - 1, count).round().astype(np.intp)]
     made = build.plain_faces(store, found, info.crop)

@@ -1,32 +1,26 @@
-"""Predicting on many pictures: one after the other, a bad one does not stop the rest."""
+"""Predicting on many pictures, in order, several at once if wanted; a bad one does not stop the rest."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from flmd.core import geometry
-from flmd.core.atomic import whole_or_nothing
 from flmd.errors import FlmdError, InputError, one_line
 from flmd.face import Face
-from flmd.inference.detection import Detector
+from flmd.inference.detection import Detector, Found
 from flmd.inference.landmarker import Landmarker
 from flmd.inference.picture import MAX_BYTES, Picture, open_picture
 from flmd.inference.pose import posed
-from flmd.inference.video.drawing import DrawnFace, draw
+from flmd.inference.unfinished import PictureResult, Unfinished
+from flmd.inference.video.drawn_pictures import write_drawn
 from flmd.tree import FileTree
 
-_ENDINGS = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png"}  # of drawn pictures; any other gets .png
-_QUALITY = 95
-READABLE = 320  # px, side of a face on which the numbers of its points can be read
-LARGEST = 4000  # px, side to which a picture is enlarged for that
+_UNUSABLE = (FlmdError, cv2.error, MemoryError)  # what one picture can raise, and the others need not share
+MOST_PIXELS = 3e7  # decoded and waiting to go through the network together: 90 MB, unless one alone has more
 
 
 @dataclass
@@ -40,6 +34,17 @@ class PictureReport:
 
 
 @dataclass(frozen=True)
+class _Opened:
+    """A picture on its way: decoded, its faces detected; or ``bad``, why not."""
+
+    name: str
+    where: str
+    picture: Picture | None = None
+    found: Found = field(default_factory=Found)
+    bad: str = ""
+
+
+@dataclass(frozen=True)
 class PictureRun:
     """Predicts the faces of pictures.
 
@@ -49,7 +54,10 @@ class PictureRun:
     exif : look at pictures the way EXIF says.
     drawn : folder that takes the drawn pictures, or None. numbers : draw the index beside each point.
     pose : faces get their head pose in degrees, see :func:`flmd.inference.pose.posed`.
-    complain : is told of each bad picture, at once.
+    batch : as soon as so many faces, or pictures, are at hand, they go through the network together; which
+        ones does not depend on where a run began.
+    kept : remembers what is done, so that a run that was killed goes on; None: nothing is kept.
+    complain : is told of each bad picture, at once. goes_on : is told how many pictures were done before.
     """
 
     landmarker: Landmarker
@@ -58,7 +66,10 @@ class PictureRun:
     drawn: Path | None = None
     numbers: bool = False
     pose: bool = False
+    batch: int = 1
+    kept: Unfinished | None = None
     complain: Callable[[str], object] = lambda line: None
+    goes_on: Callable[[int], object] = lambda pictures: None
 
     def faces(self, tree: FileTree, names: list[str], report: PictureReport) -> Iterator[Face]:
         """The faces of the pictures of a tree, in order; ``Face.image`` is the name in the tree."""
@@ -69,102 +80,88 @@ class PictureRun:
         self, tree: FileTree, names: list[str], report: PictureReport
     ) -> Iterator[tuple[str, list[Face]]]:
         """The pictures of a tree that can be used, in order, each by its name and with its faces."""
-        for name in tqdm(names, desc="predict", unit="picture", disable=None):
-            try:
-                found = self._faces_of(tree, name)
-            except FlmdError as error:
-                self._note(report, str(error))
-                continue
-            except (cv2.error, MemoryError) as error:
-                self._note(report, f"{tree.where(name)}: cannot be processed ({one_line(error)})")
+        for result in self._results(tree, names):
+            if result.bad:
+                report.bad.append(result.bad)
+                self.complain(result.bad)
                 continue
             report.pictures += 1
-            report.faces += len(found)
-            report.without_face += not found
-            yield name, found
+            report.faces += len(result.faces)
+            report.without_face += not result.faces
+            yield result.name, result.faces
 
-    def _note(self, report: PictureReport, line: str) -> None:
-        report.bad.append(line)
-        self.complain(line)
+    def _results(self, tree: FileTree, names: list[str]) -> Iterator[PictureResult]:
+        """What was done before, and then the rest."""
+        done = 0
+        if self.kept is not None:
+            for results in self.kept.pictures():
+                yield from results
+                done += len(results)
+        if done:
+            self.goes_on(done)
+        bar = tqdm(desc="predict", total=len(names), initial=done, unit="picture", disable=None)
+        with bar:
+            for results in self._groups(tree, names[done:]):
+                if self.kept is not None:
+                    self.kept.add_pictures(results)
+                bar.update(len(results))
+                yield from results
 
-    def _faces_of(self, tree: FileTree, name: str) -> list[Face]:
+    def _groups(self, tree: FileTree, names: Sequence[str]) -> Iterator[list[PictureResult]]:
+        """The results of pictures that go through the network together."""
+        waiting: list[_Opened] = []
+        for name in names:
+            waiting.append(self._opened(tree, name))
+            faces = sum(len(one.found) for one in waiting)
+            pixels = sum(one.picture.pixels.size / 3 for one in waiting if one.picture is not None)
+            if max(faces, len(waiting)) >= self.batch or pixels >= MOST_PIXELS:
+                yield self._finished(waiting)
+                waiting = []
+        if waiting:
+            yield self._finished(waiting)
+
+    def _opened(self, tree: FileTree, name: str) -> _Opened:
         where = tree.where(name)
-        size = tree.size(name)
-        if size > MAX_BYTES:
-            raise InputError(f"{size} bytes", where=where, expected=f"a picture of at most {MAX_BYTES}")
         try:
+            size = tree.size(name)
+            if size > MAX_BYTES:
+                raise InputError(f"{size} bytes", expected=f"a picture of at most {MAX_BYTES}")
             picture = replace(open_picture(tree.read(name), exif=self.exif), name=name)
-            faces = self.landmarker.faces(picture, self.detector(picture))
+            return _Opened(name, where, picture, self.detector(picture))
+        except _UNUSABLE as error:
+            return _Opened(name, where, bad=_line(error, where))
+
+    def _finished(self, group: list[_Opened]) -> list[PictureResult]:
+        usable = [(one, one.picture) for one in group if one.picture is not None]
+        try:
+            pictures, boxes = [picture for _, picture in usable], [one.found for one, _ in usable]
+            faces = self.landmarker.faces_of(pictures, boxes) if usable else []
+        except _UNUSABLE as error:
+            if len(group) > 1:  # which of them it was, each alone says
+                return [result for one in group for result in self._finished([one])]
+            return [PictureResult(group[0].name, [], _line(error, group[0].where))]
+        found = {one.name: some for (one, _), some in zip(usable, faces, strict=True)}
+        return [self._marked(one, found.get(one.name, [])) for one in group]
+
+    def _marked(self, one: _Opened, faces: list[Face]) -> PictureResult:
+        """The faces with their pose, and drawn, as far as that is wanted."""
+        if one.picture is None:
+            return PictureResult(one.name, [], one.bad)
+        try:
             if self.pose:
-                faces = list(posed(faces, self.landmarker.scheme, picture.to_upright))
-        except InputError as error:  # the name alone does not say which archive
-            raise InputError(error.what, where=where, expected=error.expected, hint=error.hint) from None
-        for face in faces:
-            face.where = where
-        if self.drawn is not None:
-            skeleton = self.landmarker.scheme.skeleton
-            write_drawn(self.drawn, picture, faces, numbers=self.numbers, skeleton=skeleton)
-        return faces
+                faces = list(posed(faces, self.landmarker.scheme, one.picture.to_upright))
+            for face in faces:
+                face.where = one.where
+            if self.drawn is not None:
+                skeleton = self.landmarker.scheme.skeleton
+                write_drawn(self.drawn, one.picture, faces, numbers=self.numbers, skeleton=skeleton)
+        except _UNUSABLE as error:
+            return PictureResult(one.name, [], _line(error, one.where))
+        return PictureResult(one.name, faces)
 
 
-def draw_faces(
-    picture: Picture, faces: list[Face], *, numbers: bool = False, skeleton: Sequence[tuple[int, int]] = ()
-) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB: the upright picture, with the faces drawn where they are seen.
-
-    With ``numbers`` it is enlarged by a whole factor where a face is too small for them to be read.
-    """
-    canvas = picture.upright.copy()
-    to_canvas = picture.to_upright
-    sides = [float(geometry.box_side(face.box)) for face in faces if face.box is not None]
-    if numbers and sides:
-        factor = min(math.ceil(READABLE / min(sides)), LARGEST // max(canvas.shape))
-        if factor > 1:
-            canvas = cv2.resize(canvas, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-            to_canvas = geometry.compose(geometry.resize_affine(factor), to_canvas)
-    draw(canvas, [_drawn(face, to_canvas) for face in faces], numbers=numbers, skeleton=skeleton)
-    return canvas
-
-
-def drawn_name(name: str) -> str:
-    """The name of the drawn picture of a picture: ``a/b.jpg`` -> ``a/b_faces.jpg``; a PNG of any other kind.
-
-    Never the picture's own name: readers of annotations find pictures by it in the folders around them, and
-    would take the drawn one.
-    """
-    path = PurePosixPath(name)
-    if path.suffix.lower() in _ENDINGS:
-        return str(path.with_name(f"{path.stem}_faces{path.suffix}"))
-    return f"{name}_faces.png"
-
-
-def write_drawn(
-    folder: Path,
-    picture: Picture,
-    faces: list[Face],
-    *,
-    numbers: bool = False,
-    skeleton: Sequence[tuple[int, int]] = (),
-) -> Path:
-    """Write a picture with its faces drawn, upright, whole or not at all."""
-    path = folder / drawn_name(picture.name)
-    bgr = cv2.cvtColor(draw_faces(picture, faces, numbers=numbers, skeleton=skeleton), cv2.COLOR_RGB2BGR)
-    kind = _ENDINGS[path.suffix.lower()]
-    options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if kind == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
-    done, data = cv2.imencode(kind, bgr, options)
-    if not done:
-        raise InputError("the drawn picture cannot be encoded", where=picture.name)
-    with whole_or_nothing(path, durable=False) as new:
-        new.write_bytes(data.tobytes())
-    return path
-
-
-def _drawn(face: Face, to_canvas: NDArray[np.float64]) -> DrawnFace:
-    points = geometry.apply(to_canvas, face.landmarks)
-    box = None
-    if face.box is not None:
-        b = np.asarray(face.box, np.float64)
-        corners = geometry.apply(to_canvas, np.stack([b[:2], b[:2] + b[2:] - 1]))
-        low, high = corners.min(axis=0), corners.max(axis=0)
-        box = np.concatenate([low, high - low + 1])
-    return DrawnFace(points, box)
+def _line(error: Exception, where: str) -> str:
+    """Why a picture cannot be used; its name alone does not say which archive it is in."""
+    if isinstance(error, InputError):
+        return str(InputError(error.what, where=where, expected=error.expected, hint=error.hint))
+    return str(error) if isinstance(error, FlmdError) else f"{where}: cannot be processed ({one_line(error)})"

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from flmd.errors import InputError
 from flmd.tree import FileTree, open_tree
+from flmd.tree.folder import PathTree
 
 HEAD = 16  # bytes
 # First bytes of videos, at an offset. Nothing else is handed to FFmpeg, which would follow a play list to
@@ -94,6 +95,20 @@ class Sources:
     pictures: list[str]
     videos: list[str]
     ignored: int
+
+    def stamps(self) -> Iterator[tuple[str, int, int]]:
+        """Name, bytes and time of last change, ns, of each picture and video; of members, their archive's."""
+        archives: dict[str, int] = {}
+        for name in (*self.pictures, *self.videos):
+            tree, inner = self.tree.member(name)
+            if isinstance(tree, PathTree):
+                found = tree.path(inner).stat()
+                yield name, found.st_size, found.st_mtime_ns
+                continue
+            if tree.origin not in archives:
+                path = Path(tree.origin)
+                archives[tree.origin] = path.stat().st_mtime_ns if path.is_file() else 0
+            yield name, tree.size(inner), archives[tree.origin]
 
 
 @contextmanager

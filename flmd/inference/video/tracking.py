@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from flmd.core import geometry
 from flmd.inference.detection import Detector
-from flmd.inference.landmarker import Landmarker
 from flmd.inference.picture import Picture
 from flmd.inference.video.one_euro import OneEuro
+from flmd.schemes import Scheme
 
 SAME_FACE = 0.3  # IoU of a detected box and a track's, from which on they are one face
 WELL_PLACED = 0.5  # below this the track has slipped, and starts again from the detected box
 SMALLEST_SIDE = 12.0  # px; a smaller box shows nothing to follow
 _REMEMBERED = 8  # detections that the mean relation of box and points is made of
+
+
+class FindsPoints(Protocol):
+    """What a tracker asks of a :class:`flmd.inference.landmarker.Landmarker`."""
+
+    scheme: Scheme
+
+    def points_of(self, picture: Picture, boxes: ArrayLike) -> NDArray[np.float32]:
+        """(N, K, 2) points of (N, 4) boxes, pixels of the picture."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,7 @@ class FaceTracker:
 
     def __init__(
         self,
-        landmarker: Landmarker,
+        landmarker: FindsPoints,
         detector: Detector,
         *,
         every: int = 8,

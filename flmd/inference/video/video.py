@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.core import opencv_log
-from flmd.core.atomic import ScratchFile, default_folder, whole_or_nothing
+from flmd.core.atomic import ScratchFile, default_folder, naming, whole_or_nothing
 from flmd.errors import InputError, one_line
 from flmd.inference.video.sources import HEAD, is_video
 from flmd.tree import FileTree
@@ -104,10 +104,11 @@ def open_video(tree: FileTree, name: str) -> Iterator[VideoReader]:
     copy: ScratchFile | None = None
     path = tree.path(name) if isinstance(tree, PathTree) else None
     if path is None or not str(path).isprintable():
-        copy = ScratchFile(default_folder(), "flmd-video")
-        with tree.open(name) as source:
-            shutil.copyfileobj(source, copy.stream, 1 << 20)
-        copy.stream.flush()
+        with naming(default_folder() / "flmd-video"):
+            copy = ScratchFile(default_folder(), "flmd-video")
+            with tree.open(name) as source:
+                shutil.copyfileobj(source, copy.stream, 1 << 20)
+            copy.stream.flush()
         path = copy.path
     capture = None
     try:
@@ -144,7 +145,8 @@ class VideoWriter:
         bgr: Any = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
         if any(self._odd):
             bgr = cv2.copyMakeBorder(bgr, 0, self._odd[1], 0, self._odd[0], cv2.BORDER_REPLICATE)
-        self._writer.write(bgr)
+        with opencv_log.silent():  # of a full disk it would say a line for each frame; see finish
+            self._writer.write(bgr)
         self._frames += 1
 
     def finish(self) -> None:

@@ -45,11 +45,11 @@ def blob_landmarker(size: int = 64, color: str = "grey") -> Landmarker:
     return Landmarker(find_blob, info(size=size, color=color))
 
 
-def random_model(path: Path) -> Path:
+def random_model(path: Path, *, seed: int = 0, network: str = "cnn2") -> Path:
     """A model file with 68 points of no meaning, small and quick."""
     import torch
 
-    torch.manual_seed(0)
-    described = info("ibug68", size=32)
+    torch.manual_seed(seed)
+    described = info("ibug68", size=32, network=network)
     save_model(path, weights_of(described.build()), described)
     return path

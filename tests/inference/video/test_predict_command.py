@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from typer import Typer
 
+from flmd.cli.calibrate import calibrate_command
 from flmd.cli.common import main_for
 from flmd.cli.predict import camera_command, predict_command
 from flmd.conversion.opening import open_faces
@@ -26,6 +27,7 @@ from tests.inference.video.test_video import write_avi
 app = Typer()
 app.command("predict")(predict_command)
 app.command("camera")(camera_command)
+app.command("calibrate")(calibrate_command)
 
 
 @pytest.fixture(scope="module")
