@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from flmd.schemes import Scheme
 from flmd.schemes.mapping import SchemeMapping
 from flmd.store.face_store import FaceStore
 from flmd.tree import FileTree, is_address
+
+DIGESTED = 1 << 20  # bytes of an annotation file at a time
 
 
 @dataclass(frozen=True)
@@ -164,10 +166,19 @@ class AnnotatedFaces:
         """Names the digest of the source's one file, or of all its annotation files."""
         if not is_address(self.source) and Path(self.source).is_file():
             return provenance.made_from([Path(self.source)], params, stage=stage)
-        files = {name: hashlib.sha256(self.tree.read(name)).hexdigest() for name in self.detection.files}
+        files = {name: _sha256(self.tree.open(name)) for name in self.detection.files}
         params = {**params, "input_digest": f"of the sha256sum lines of {len(files)} annotation files"}
         last = masked(self.source).partition("?")[0].rstrip("/").rpartition("/")[2]
         return provenance.record_of({last: provenance.listing_digest(files)}, params, stage)
+
+
+def _sha256(stream: BinaryIO) -> str:
+    """Of a stream, in pieces: a list of a million faces is gigabytes."""
+    digest = hashlib.sha256()
+    with stream:
+        while piece := stream.read(DIGESTED):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

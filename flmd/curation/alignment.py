@@ -6,6 +6,7 @@ mirroring left to right is ``-conj(z)``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ Complex = NDArray[np.complex128]
 FITTED = 20_000  # faces that the mean shape is made of; more do not change it
 ROUNDS = 6
 FEWEST_POINTS = 3
+BLOCK = 8192  # faces whose points are worked on at a time, so that memory holds little more than the result
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,18 @@ def fit(points: Complex, mean: Complex) -> tuple[Complex, Complex, NDArray[np.fl
 
     NaN for a face with fewer than three usable points or with all points in one place.
     """
+    blocks = [_fit_block(points[block], mean) for block in blocks_of(len(points))]
+    turn, shift, residual = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    return turn, shift, residual
+
+
+def blocks_of(count: int) -> Iterator[slice]:
+    """Rows 0 ... count - 1 in runs of ``BLOCK``; one empty run of none."""
+    for start in range(0, max(count, 1), BLOCK):
+        yield slice(start, min(start + BLOCK, count))
+
+
+def _fit_block(points: Complex, mean: Complex) -> tuple[Complex, Complex, NDArray[np.float64]]:
     known = np.isfinite(points) & np.isfinite(mean)
     count = known.sum(axis=1)
     z, from_ = _centred(points, known)
@@ -119,7 +133,9 @@ def align(landmarks: NDArray[np.floating], scheme: Scheme) -> Aligned:
         )
     mean = mean_shape(points, scheme)
     turn, shift, residual = fit(points, mean)
-    return Aligned(mean, turn[:, None] * points + shift[:, None], turn, shift, residual)
+    for rows in blocks_of(len(points)):
+        points[rows] = turn[rows, None] * points[rows] + shift[rows, None]
+    return Aligned(mean, points, turn, shift, residual)
 
 
 def shape_distance(a: Complex, b: Complex) -> NDArray[np.float64]:

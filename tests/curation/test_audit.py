@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from flmd.cli.audit import audit_command
 from flmd.core import geometry
-from flmd.curation.audit import identities, page, search
+from flmd.curation import alignment
+from flmd.curation.audit import identities, outliers, page, search
 from flmd.curation.audit.descriptors import unit_vectors
 from flmd.curation.audit.findings import Audit
 from flmd.curation.audit.identities import people_elsewhere
@@ -297,3 +298,20 @@ def test_how_many_of_a_splits_people_are_elsewhere() -> None:
     splits = ["train", "train", "test", "train", "test", "val"]
     assert people_elsewhere(subjects, splits) == ["1 of 1 subjects in test are in train too"]
     assert people_elsewhere(subjects, ["train"] * 6) == []
+
+
+def test_faces_judged_in_many_blocks_are_judged_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    mean = rng.normal(0, 1, 9) + 1j * rng.normal(0, 1, 9)
+    points = mean + 0.1 * (rng.normal(0, 1, (100, 9)) + 1j * rng.normal(0, 1, (100, 9)))
+    points[rng.random(points.shape) < 0.05] = np.nan
+    points[17] += 3 * rng.normal(0, 1, 9)
+    odd, left = outliers.shape_scores(points, mean)
+    fitted = alignment.fit(points, mean)
+    monkeypatch.setattr(alignment, "BLOCK", 7)
+    again = outliers.shape_scores(points, mean)
+    assert odd.argmax() == 17
+    assert again[0] == pytest.approx(odd, abs=1e-9)
+    assert again[1] == pytest.approx(left, abs=1e-9)
+    for one, other in zip(fitted, alignment.fit(points, mean), strict=True):
+        assert np.array_equal(one, other, equal_nan=True)

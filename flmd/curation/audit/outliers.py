@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.curation.alignment import Aligned, fit, mirrored
+from flmd.curation.alignment import Aligned, blocks_of, fit, mirrored
 from flmd.curation.audit.findings import Outlier
 from flmd.schemes import Scheme
 
@@ -61,23 +61,36 @@ def shape_scores(points: NDArray[np.complex128], mean: NDArray[np.complex128]) -
         of the usual shapes (Mahalanobis) and the distance from that model.
     left : (N, K) distance of each point from the model, in radii of the face; 0 where not labelled.
     """
-    known = np.isfinite(points)
-    away = np.where(known, points - mean, 0)
-    values = np.concatenate([away.real, away.imag], axis=1)
-    usual = np.argsort((values**2).sum(axis=1))[: max(2, int(len(values) * (1 - TRIMMED)))]
-    centre = values[usual].mean(axis=0)
-    centred = values - centre
-    variance, axes = np.linalg.eigh(centred[usual].T @ centred[usual] / len(usual))
+    everywhere = list(blocks_of(len(points)))
+    far = np.concatenate([(_away(points[rows], mean) ** 2).sum(axis=1) for rows in everywhere])
+    usual = np.zeros(len(points), bool)
+    usual[np.argsort(far)[: max(2, int(len(points) * (1 - TRIMMED)))]] = True
+    count = np.count_nonzero(usual)
+    centre = sum(_away(points[rows][usual[rows]], mean).sum(axis=0) for rows in everywhere) / count
+    spread = np.zeros((2 * len(mean), 2 * len(mean)))
+    for rows in everywhere:
+        centred = _away(points[rows][usual[rows]], mean) - centre
+        spread += centred.T @ centred
+    variance, axes = np.linalg.eigh(spread / count)
     variance, axes = variance[::-1], axes[:, ::-1]
     share = np.cumsum(variance) / max(variance.sum(), 1e-12)
-    kept = min(int(np.searchsorted(share, VARIATION)) + 1, MOST_COMPONENTS, len(usual) // 5)
-    inside = centred @ axes[:, :kept]
-    mahalanobis = np.sqrt((inside**2 / np.maximum(variance[:kept], 1e-12)).sum(axis=1))
-    rest = centred - inside @ axes[:, :kept].T
-    k = points.shape[1]
-    left = np.where(known, np.hypot(rest[:, :k], rest[:, k:]), 0)
-    off = np.sqrt((left**2).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
+    kept = min(int(np.searchsorted(share, VARIATION)) + 1, MOST_COMPONENTS, count // 5)
+    mahalanobis, off, left = np.empty(len(points)), np.empty(len(points)), np.empty(points.shape)
+    for rows in everywhere:
+        centred = _away(points[rows], mean) - centre
+        inside = centred @ axes[:, :kept]
+        mahalanobis[rows] = np.sqrt((inside**2 / np.maximum(variance[:kept], 1e-12)).sum(axis=1))
+        rest = centred - inside @ axes[:, :kept].T
+        known = np.isfinite(points[rows])
+        left[rows] = np.where(known, np.hypot(rest[:, : len(mean)], rest[:, len(mean) :]), 0)
+        off[rows] = np.sqrt((left[rows] ** 2).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
     return np.maximum(robust(mahalanobis), robust(off)), left
+
+
+def _away(points: NDArray[np.complex128], mean: NDArray[np.complex128]) -> Array:
+    """(N, 2 K) how far right and down of the mean's points; 0 where not labelled."""
+    away = np.where(np.isfinite(points), points - mean, 0)
+    return np.concatenate([away.real, away.imag], axis=1)
 
 
 def _odd_shapes(aligned: Aligned, scheme: Scheme, reasons: Reasons) -> None:
@@ -99,10 +112,11 @@ def _swapped(aligned: Aligned, scheme: Scheme, reasons: Reasons) -> None:
     """Left and right exchanged: the points fit much better in the order of the mirrored face."""
     if scheme.flip_order is None or int(aligned.usable.sum()) < ENOUGH:
         return
-    exchanged = mirrored(aligned.points, scheme)
-    # Mirroring twice puts the points back where they are, with left and right exchanged.
-    back = -np.conj(exchanged)
-    _, _, swapped = fit(back, aligned.mean)
+    swapped = np.empty(len(aligned.points))
+    for rows in blocks_of(len(swapped)):
+        # Mirroring twice puts the points back where they are, with left and right exchanged.
+        back = -np.conj(mirrored(aligned.points[rows], scheme))
+        swapped[rows] = fit(back, aligned.mean)[2]
     with np.errstate(invalid="ignore"):
         wrong = swapped < SWAP_GAIN * aligned.residual
     for row in np.flatnonzero(wrong).tolist():
@@ -131,17 +145,20 @@ def _misplaced(
     """Points far beyond the picture; boxes that lie elsewhere than the points."""
     box = boxes.astype(np.float64)
     side = box[:, 2:].max(axis=1)
-    p = landmarks.astype(np.float64)
-    some = np.isfinite(p.sum(axis=2)).any(axis=1)
-    p[~some] = box[~some, None, :2]
-    with np.errstate(invalid="ignore"):
-        low, high = np.nanmin(p, axis=1), np.nanmax(p, axis=1)
-        beyond = np.maximum(-0.5 - p, p - (image_sizes[:, None] - 0.5)).max(axis=2)
-    beyond = np.where(np.isfinite(beyond), beyond, 0)
-    far = (beyond > FAR_OUTSIDE * side[:, None]) & (image_sizes[:, :1] > 0) & some[:, None]
-    for row in np.flatnonzero(far.any(axis=1)).tolist():
-        text = f"{int(far[row].sum())} points lie up to {beyond[row].max():.0f} px outside the picture"
-        reasons[row].append((8.0, text))
+    some = np.isfinite(landmarks).all(axis=2).any(axis=1)
+    low, high = np.empty((len(box), 2)), np.empty((len(box), 2))
+    for rows in blocks_of(len(box)):
+        p = landmarks[rows].astype(np.float64)
+        p[~some[rows]] = box[rows][~some[rows], None, :2]
+        size = image_sizes[rows]
+        with np.errstate(invalid="ignore"):
+            low[rows], high[rows] = np.nanmin(p, axis=1), np.nanmax(p, axis=1)
+            beyond = np.maximum(-0.5 - p, p - (size[:, None] - 0.5)).max(axis=2)
+        beyond = np.where(np.isfinite(beyond), beyond, 0)
+        far = (beyond > FAR_OUTSIDE * side[rows, None]) & (size[:, :1] > 0) & some[rows, None]
+        for n in np.flatnonzero(far.any(axis=1)).tolist():
+            text = f"{int(far[n].sum())} points lie up to {beyond[n].max():.0f} px outside the picture"
+            reasons[rows.start + n].append((8.0, text))
     near, corner = np.maximum(low, box[:, :2]), np.minimum(high + 1, box[:, :2] + box[:, 2:])
     shared = np.prod(np.maximum(corner - near, 0), axis=1)
     union = np.prod(high - low + 1, axis=1) + np.prod(box[:, 2:], axis=1) - shared
