@@ -103,6 +103,7 @@ def audit_command(
     from flmd.curation.audit.inspection import audit
     from flmd.curation.audit.page import write_page
 
+    files: list[Path | str] = []
     with FaceStore(store) as faces:
         judged = wanted.by_model(faces)
         found = audit(faces)
@@ -113,13 +114,14 @@ def audit_command(
             write_page(
                 found, faces, html, most=pictures, predicted=None if judged is None else judged.by_row()
             )
-        sent.write(found, faces)
-    _tell(found, as_json, (html, list_, correct))
+            files.append(html)
+        files += sent.write(found, faces)
+    _tell(found, as_json, files)
     if check and not found.clean:
         raise typer.Exit(1)
 
 
-def _tell(found: Audit, as_json: bool, files: Iterable[Path | str | None]) -> None:
+def _tell(found: Audit, as_json: bool, files: Iterable[Path | str]) -> None:
     """The findings to stdout, the files that were written to stderr."""
     if as_json:
         terminal.say_json(found.as_dict())
@@ -127,8 +129,7 @@ def _tell(found: Audit, as_json: bool, files: Iterable[Path | str | None]) -> No
         for line in lines_of(found):
             terminal.say(line)
     for file in files:
-        if file is not None:
-            terminal.say(f"{file}: written", err=True)
+        terminal.say(f"{file}: written", err=True)
 
 
 def lines_of(found: Audit) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flmd.cli.common import check_free, check_there
+from flmd.core import terminal
 from flmd.errors import ParamsError
 
 if TYPE_CHECKING:
@@ -61,16 +63,18 @@ class Sent:
     first: int | None
     overwrite: bool
 
-    def write(self, found: Audit, store: FaceStore) -> None:
-        """Write the list, and the faces to correct."""
+    def write(self, found: Audit, store: FaceStore) -> Iterator[Path | str]:
+        """Write the list, and the faces to correct where there are any; names of what was written."""
         from flmd.curation.audit.suspect_list import write_list
 
         if self.list is not None:
             write_list(found, self.list, self.first)
+            yield self.list
         if self.correct is not None and not found.suspects:
-            raise ParamsError("no label disagrees, so there is nothing to correct", where=self.correct)
-        if self.correct is not None:
+            terminal.say(f"{self.correct}: not written, as no label disagrees", err=True)
+        elif self.correct is not None:
             write_corrections(found, store, self.correct, self)
+            yield self.correct
 
 
 def check_options(wanted: Wanted, sent: Sent, least: float) -> None:
