@@ -27,9 +27,11 @@ commands below in this order, and under each command stands what it printed. Two
 names of git commits, which differ each time, became `COMMIT`, and DVC's advice on what to type next was
 left out. The numbers are those of a tiny sample and two epochs; they say nothing about faces.*
 
-Ann trains on a machine with a GPU, and Ben has a laptop. `team.git` stands for the team's git server and
-`remote` for its S3 bucket, SSH host or WebDAV folder; [remotes.md](remotes.md) has the commands for those.
+Ann trains on a machine with a GPU, Ben has a laptop, and Carl has another project. `team.git` stands for
+the team's git server and `remote` for its S3 bucket, SSH host or WebDAV folder; [remotes.md](remotes.md) has
+the commands for those.
 """
+NOTE = "sed -n '/^deps/,/rev_lock/p' data/anns.h5.dvc"  # without digests that differ each time
 
 
 class Demo:
@@ -74,6 +76,7 @@ class Demo:
 def clean(text: str) -> str:
     """The output of a command without what differs between two runs (see HEAD)."""
     text = re.sub(r"\[[0-9a-f]{7,40}\]", "[COMMIT]", text)
+    text = re.sub(r"rev_lock: [0-9a-f]{40}", "rev_lock: COMMIT", text)
     text = re.sub(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{7}\b", "COMMIT", text)
     text = re.sub(r"\n+To (track|enable|apply|promote|create)[^\n]*(\n\n?\t[^\n]*)+", "\n", text)
     return re.sub(r"\n{2,}", "\n", text).strip("\n")
@@ -143,12 +146,13 @@ def elsewhere(demo: Demo) -> None:
         "`--rev v1.0.0` he gets the newest version."
     )
     (demo.folder / "carl").mkdir()
-    demo.show("carl", "flmd init .", "dvc artifacts get ../team.git landmarks --rev v1.0.0 -o landmarks.pt")
+    demo.quietly(demo.folder / "carl", "flmd", "init", ".")
+    demo.show("carl", "dvc artifacts get ../team.git landmarks --rev v1.0.0 -o landmarks.pt")
     demo.say(
         "The store comes with a note of where it is from, `data/anns.h5.dvc`. Git keeps the note, and "
         "`dvc update` brings the store again when Ann has changed hers."
     )
-    demo.show("carl", "dvc import ../team.git data/faces.h5 -o data/anns.h5", "cat data/anns.h5.dvc")
+    demo.show("carl", "dvc import ../team.git data/faces.h5 -o data/anns.h5", NOTE)
     demo.say("So he measures her model on her test faces. `flmd train data/anns.h5` trains on the others.")
     demo.show("carl", "flmd evaluate data/anns.h5 --model landmarks.pt --out reports/anns")
     demo.show("carl", "dvc update data/anns.h5.dvc")
