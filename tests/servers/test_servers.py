@@ -22,7 +22,8 @@ from tests.factories import blob_picture, convert_list, make_face, write_picture
 from tests.servers.fake import CvatServer, LabelStudioServer, Request, serving
 
 NAMES = ("a.jpg", "deep er/b%2F.jpg", "c.jpg")  # three, so that lists have two pages
-HASTY = Patience(silence=0.3, answer=0.6, retries=1, backoff=0.01)
+ONCE_MORE = Patience(retries=1, backoff=0.01)
+HASTY = Patience(silence=0.3, retries=1, backoff=0.01)  # of a server that is to say nothing
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +207,7 @@ def raw(head: str, body: bytes = b"") -> bytes:
 )
 def test_what_a_server_may_answer_is_one_line_without_the_token(answer: object, message: str) -> None:
     with serving(lambda request: answer) as server, pytest.raises(SourceError) as raised:  # type: ignore[arg-type, return-value]
-        list(LabelStudio(Connection(server.url, "secret", HASTY), 1).push([], IBUG68, "m"))
+        list(LabelStudio(Connection(server.url, "secret", ONCE_MORE), 1).push([], IBUG68, "m"))
     assert message in str(raised.value)
     assert "secret" not in str(raised.value)
     assert len(str(raised.value)) < 400
@@ -239,7 +240,7 @@ def test_lists_that_never_end_or_lie_are_refused() -> None:
         return studio(request)
 
     with serving(lying) as server, pytest.raises(SourceError, match="0 tasks of 1000000000"):  # type: ignore[arg-type]
-        list(LabelStudio(Connection(server.url, "secret", HASTY), 1).push([], IBUG68, "m"))
+        list(LabelStudio(Connection(server.url, "secret", ONCE_MORE), 1).push([], IBUG68, "m"))
 
 
 def test_a_personal_access_token_is_exchanged_and_not_sent_elsewhere() -> None:
@@ -254,7 +255,7 @@ def test_a_personal_access_token_is_exchanged_and_not_sent_elsewhere() -> None:
         return studio(request)
 
     with serving(handle) as server:  # type: ignore[arg-type]
-        list(LabelStudio(Connection(server.url, "a.b.c", HASTY), 1).push([], IBUG68, "m"))
+        list(LabelStudio(Connection(server.url, "a.b.c", ONCE_MORE), 1).push([], IBUG68, "m"))
         assert len(server.sent("POST", "/api/token/refresh")) == 1
 
 
