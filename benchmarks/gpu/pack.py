@@ -59,7 +59,7 @@ def pack(sources: Mapping[str, Path], folder: Path, part: int) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     parts: list[Path] = []
     held: list[tuple[str, bytes]] = []
-    room = part - tarfile.RECORDSIZE  # a tar is filled up to a whole record
+    room = part - tarfile.RECORDSIZE - 2 * BLOCK  # a tar ends with two blocks, and is filled up to a record
     for name, data in tqdm(_files(sources), unit=" files", desc="pack"):
         if _in_tar(data) > room:
             raise ParamsError(f"{name}: {len(data)} bytes", expected=f"files smaller than a part of {part}")
