@@ -10,7 +10,7 @@ from flmd import formats
 from flmd.formats.dlib_xml import DlibXml
 from tests import fuzzing
 
-CASES = 20_000
+CASES = 6_000  # `make fuzz` runs 200,000, `make siege` others each time
 
 
 @pytest.mark.slow
@@ -30,7 +30,7 @@ class Leaky(DlibXml):
             if Leaky.calls % 5 == 0:
                 raise KeyError("x")
             if Leaky.calls % 5 == 1:
-                time.sleep(60)
+                time.sleep(600)
             if Leaky.calls % 5 == 2:
                 bytearray(2 << 30)
             if Leaky.calls % 5 == 3:
@@ -39,10 +39,10 @@ class Leaky(DlibXml):
 
 
 def test_the_fuzzer_sees_exceptions_hangs_memory_and_bad_faces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fuzzing, "LONGEST", 0.2)
+    monkeypatch.setattr(fuzzing, "LONGEST", 1.0)  # long enough for the other faults on a busy machine
     seeds = {name: fuzzing.seeds_of(name) for name in ["dlib-xml"]}
     monkeypatch.setattr(fuzzing, "seeds_of", seeds.__getitem__)
     monkeypatch.setattr(formats, "get", lambda name: Leaky())
     found = " ".join(f.what for f in fuzzing.fuzz(24, seed=1, names=["dlib-xml"], jobs=1))
-    for fault in ("KeyError: 'x'", "took longer than 0.2 s", "MemoryError", "a point is infinite"):
+    for fault in ("KeyError: 'x'", "took longer than 1 s", "MemoryError", "a point is infinite"):
         assert fault in found

@@ -283,6 +283,7 @@ def _finish(
         metrics=measured.metrics,
         settings=measured.settings,
         regions=results.regions_of(measured),
+        whole=not chosen.short,
         **made,
     )
     path = results.append(row, chosen.out)
@@ -311,6 +312,7 @@ def _arguments() -> argparse.Namespace:
             one.add_argument("--out", type=Path, required=True, help="folder for results.jsonl")
             one.add_argument("--name", default=system, help="of the system, in the tables")
             one.add_argument("--seed", type=int, default=7, help="of the training")
+            one.add_argument("--short", action="store_true", help="it did not run its whole schedule")
             one.add_argument("--limit", type=int, help="of each split the first so many faces: a trial")
             one.add_argument("--normaliser", default="inter_ocular", choices=metrics.NORMALISERS)
             one.add_argument("--threshold", type=float, default=0.08, help="of AUC and failure rate")

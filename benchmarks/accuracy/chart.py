@@ -14,9 +14,9 @@ from benchmarks.accuracy.results import Row, groups
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Write a PNG: networks as dots over MFLOPs, systems without such a number as lines."""
+    """Write a PNG: networks as dots over MFLOPs, others as lines; no short trainings."""
     matplotlib.use("Agg")
-    found = groups(rows)
+    found = groups(row for row in rows if row.whole)
     figure = Figure(figsize=(5.2 * len(found), 6), layout="constrained")
     axes = figure.subplots(1, len(found), squeeze=False)[0]
     for place, ((dataset, _), systems) in zip(axes, found.items(), strict=True):

@@ -29,7 +29,8 @@ class Row:
     test_faces : data set -> digest of the faces it was measured on; only rows that agree in it stand in one
         table. splits : data set -> how its test faces were chosen.
     command, seed : what to type to get the row again.
-    ran : what was trained, in words made of the numbers used. seconds, cpu_seconds : that the training
+    ran : what was trained, in words made of the numbers used. whole : whether that was all of its schedule;
+        short trainings stand in a table of their own. seconds, cpu_seconds : that the training
         took; None where nothing was trained here. On a busy machine, or one that stopped the training for
         a while, only the second says how long it takes.
     metrics : as :class:`flmd.evaluation.measure.Evaluation` has them: fractions under dotted names.
@@ -54,6 +55,7 @@ class Row:
     seconds: float | None = None
     cpu_seconds: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    whole: bool = True
 
 
 def digests_of(faces: TestFaces) -> dict[str, str]:
@@ -137,10 +139,18 @@ def groups(rows: Iterable[Row]) -> dict[tuple[str, str], dict[str, Row]]:
 
 
 def markdown(rows: Iterable[Row]) -> str:
-    """Tables by data set and test faces, the most accurate system first, and how each row was made."""
-    lines = []
+    """Tables by data set and test faces, the most accurate system first, and how each row was made.
+
+    Trainings that were not whole come last, in one table.
+    """
+    lines: list[str] = []
+    short: list[tuple[str, Row]] = []
     for (dataset, _), systems in groups(rows).items():
-        lines += _section(dataset, list(systems.values()))
+        short += [(dataset, row) for row in systems.values() if not row.whole]
+        if whole := [row for row in systems.values() if row.whole]:
+            lines += _section(dataset, whole)
+    if short:
+        lines += _short(short)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -194,6 +204,27 @@ def _section(dataset: str, rows: list[Row]) -> list[str]:
         for row in measured
     ]
     heads = ["system", "what ran", "training took", "of the CPU", "seed", "command"]
+    return lines + _table(heads, body, rule="---")
+
+
+def _short(rows: list[tuple[str, Row]]) -> list[str]:
+    lines = [
+        "### Short trainings",
+        "",
+        "What these systems reach cannot be told from here: they ran a part of their schedules, as *what "
+        "ran* says. *Mean shape*: its NME on the same faces and boxes, which looks at no picture.",
+        "",
+    ]
+    body = [
+        [
+            *(row.system, f"{dataset}, {row.splits.get(dataset) or 'unknown'}", row.ran),
+            _percent(row.metrics.get(f"{dataset}.nme")),
+            _percent(row.metrics.get(f"{dataset}.mean_shape_nme")),
+            *(_duration(row.cpu_seconds), str(row.seed), f"`{row.command}`"),
+        ]
+        for dataset, row in rows
+    ]
+    heads = ["system", "test faces", "what ran", "NME %", "mean shape %", "of the CPU", "seed", "command"]
     return lines + _table(heads, body, rule="---")
 
 

@@ -244,6 +244,21 @@ def test_the_table_puts_the_best_first_and_keeps_the_last_row_of_a_system() -> N
     assert "| fast | five epochs | 2.5 min | 100 s | 7 | `python -m benchmarks.accuracy` |" in page
 
 
+def test_short_trainings_stand_in_a_table_of_their_own_and_not_in_the_chart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = replace(_row("accurate", 0.19), whole=False)
+    main, apart = results.markdown([short, _row("fast", 0.03)]).split("### Short trainings")
+    assert "accurate" not in main
+    assert "| accurate | drawn, subject | five epochs | 19.00 |" in apart
+    assert "fast" not in apart
+    assert results.markdown([short]).startswith("### Short trainings")
+    drawn: list[str] = []
+    monkeypatch.setattr(chart, "_panel", lambda place, dataset, rows: drawn.extend(r.system for r in rows))
+    chart.draw([short, _row("fast", 0.03)], tmp_path / "chart.png")
+    assert drawn == ["fast"]
+
+
 def test_systems_measured_on_other_faces_stand_in_another_table() -> None:
     page = results.markdown([_row("dlib", 0.04), replace(_row("fast", 0.03), test_faces={"drawn": "others"})])
     assert page.count("| all (2 faces)") == 2

@@ -111,7 +111,7 @@ class Project:
         """`dvc repro`."""
         return self.run("dvc", "repro", *arguments, check=check, **environment)
 
-    def kill_when(self, stage: str, ready: Callable[[], bool], timeout: float = 400) -> None:
+    def kill_when(self, stage: str, ready: Callable[[], bool], timeout: float = 900) -> None:
         """Start `dvc repro STAGE`, and SIGKILL it with all its children as soon as ``ready`` says so."""
         child = subprocess.Popen(
             ["dvc", "repro", stage],
