@@ -231,6 +231,15 @@ def test_a_server_that_says_nothing_and_one_that_is_not_there() -> None:
         Connection(server.url, "secret", HASTY).get("/x")
 
 
+def test_an_answer_that_takes_too_long_or_is_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(lambda request: (200, {"detail": "x" * 99})) as server:
+        with pytest.raises(SourceError, match="the answer takes longer than -1 seconds"):
+            Connection(server.url, "secret", Patience(answer=-1)).send("POST", "/x")
+        monkeypatch.setattr("flmd.servers.connection.LARGEST", 50)
+        with pytest.raises(SourceError, match="the answer is longer than 0 MiB"):
+            Connection(server.url, "secret", Patience()).send("POST", "/x")
+
+
 def test_lists_that_never_end_or_lie_are_refused() -> None:
     studio = LabelStudioServer()
 
