@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from flmd.core import palette
+from flmd.core.atomic import whole_or_nothing
 from flmd.core.params import EvaluateParams
 from flmd.core.terminal import TextTable
 from flmd.errors import ParamsError
@@ -31,7 +33,7 @@ from flmd.evaluation import drawings, metrics, plots
 from flmd.evaluation.compare import Comparison, compare
 from flmd.evaluation.evaluate import System, Truth, evaluate_system
 from flmd.evaluation.measure import Evaluation
-from flmd.evaluation.report_files import UNITS, write_csv
+from flmd.evaluation.report_files import CURVES, UNITS, write_csv
 
 RESERVED = ("plots", plots.MEAN_SHAPE)
 
@@ -46,7 +48,7 @@ def evaluate_systems(
     kinds: Sequence[str] = ("png",),
     made_from: Mapping[str, Any] | None = None,
 ) -> tuple[Comparison, dict[str, Evaluation]]:
-    """Measure two systems or more on the same faces, and write the files of the table above.
+    """Measure two systems or more on the same faces, and write the files of the table above: all, or none.
 
     Parameters
     ----------
@@ -56,6 +58,44 @@ def evaluate_systems(
     ------
     ParamsError : two systems of one name, or a name that no folder can have.
     """
+    folders = _folders(systems)
+    with whole_or_nothing(out) as new:
+        new.mkdir()
+        measured = {
+            system.name: evaluate_system(
+                truth,
+                system,
+                new / folders[system.name],
+                settings,
+                seed=seed,
+                kinds=kinds,
+                made_from=made_from,
+            )
+            for system in systems
+        }
+        found = compare(measured, seed=seed)
+        about = {system.name: {**system.about, "folder": folders[system.name]} for system in systems}
+        record = {} if made_from is None else {"made_from": dict(made_from)}
+        tree = {
+            "normaliser": settings.normaliser,
+            "threshold": settings.threshold,
+            "scheme": truth.scheme.name,
+            "systems": about,
+            **found.tree,
+            **record,
+        }
+        text = json.dumps(tree, indent=2, allow_nan=False, ensure_ascii=False)
+        (new / "comparison.json").write_text(text + "\n", encoding="utf-8")
+        for frame, name in ((found.faces, "comparison.csv"), (found.wins, "wins.csv")):
+            write_csv(new / name, frame)
+        _draw(truth, systems, measured, found, new / "plots", settings, kinds, folders)
+        for folder in folders.values():
+            shutil.rmtree(out / folder / CURVES, ignore_errors=True)  # of data sets that were measured before
+    return found, measured
+
+
+def _folders(systems: Sequence[System]) -> dict[str, str]:
+    """The folder of each system by its name; ParamsError where two would share one."""
     folders = {system.name: folder_of(system.name) for system in systems}
     for name, folder in folders.items():
         if list(folders.values()).count(folder) > 1 or folder in RESERVED or len(folders) != len(systems):
@@ -64,30 +104,7 @@ def evaluate_systems(
                 expected="names that differ, and none of " + ", ".join(RESERVED),
                 hint="name them: --predictions NAME=FILE",
             )
-    measured = {
-        system.name: evaluate_system(
-            truth, system, out / folders[system.name], settings, seed=seed, kinds=kinds, made_from=made_from
-        )
-        for system in systems
-    }
-    found = compare(measured, seed=seed)
-    about = {system.name: {**system.about, "folder": folders[system.name]} for system in systems}
-    record = {} if made_from is None else {"made_from": dict(made_from)}
-    tree = {
-        "normaliser": settings.normaliser,
-        "threshold": settings.threshold,
-        "scheme": truth.scheme.name,
-        "systems": about,
-        **found.tree,
-        **record,
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(tree, indent=2, allow_nan=False, ensure_ascii=False)
-    (out / "comparison.json").write_text(text + "\n", encoding="utf-8")
-    for frame, name in ((found.faces, "comparison.csv"), (found.wins, "wins.csv")):
-        write_csv(out / name, frame)
-    _draw(truth, systems, measured, found, out / "plots", settings, kinds, folders)
-    return found, measured
+    return folders
 
 
 def folder_of(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from flmd.augmentation import build
+from flmd.core.atomic import whole_or_nothing
 from flmd.core.box_rule import BoxRule
 from flmd.core.orientation import STORED
 from flmd.core.params import EvaluateParams
@@ -191,7 +193,7 @@ def evaluate_system(
     kinds: Sequence[str] = ("png",),
     made_from: Mapping[str, Any] | None = None,
 ) -> Evaluation:
-    """Measure one system; write what ``report_files`` lists, and plots.
+    """Measure one system; write what ``report_files`` lists, and plots: all of it, or nothing.
 
     ``kinds`` : of the charts, of :data:`flmd.evaluation.figures.KINDS`. The rest as for
     :func:`evaluate_store`.
@@ -209,10 +211,12 @@ def evaluate_system(
         measured.settings["predictions"] = dict(system.about)
     if made_from is not None:
         measured.settings["made_from"] = dict(made_from)
-    report_files.write(measured, out)
-    drawn = drawings.draw(measured, truth, system, out / "plots", settings, seed, kinds)
-    if made_from is not None:
-        report_files.name_files(measured, out, [f"plots/{name}" for name in drawn])
+    with whole_or_nothing(out) as new:
+        report_files.write(measured, new)
+        drawn = drawings.draw(measured, truth, system, new / "plots", settings, seed, kinds)
+        if made_from is not None:
+            report_files.name_files(measured, new, [f"plots/{name}" for name in drawn])
+        shutil.rmtree(out / report_files.CURVES, ignore_errors=True)  # of data sets that were measured before
     return measured
 
 

@@ -6,6 +6,7 @@ defaults and writes one file, whose name's ending says the kind.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,7 +57,8 @@ def figure_for(path: Path, width: float, height: float) -> Iterator[Figure]:
         figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
-        with whole_or_nothing(path) as new:
+        with whole_or_nothing(path) as new, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph ", UserWarning)
             figure.savefig(new, format=kind, dpi=DPI, metadata=KINDS[kind])
 
 

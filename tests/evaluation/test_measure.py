@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from flmd.core import geometry
+from flmd.core.params import EvaluateParams
 from flmd.core.terminal import text
 from flmd.errors import InputError, ParamsError
+from flmd.evaluation import evaluate, metrics, report_files
 from flmd.evaluation import measure as evaluation
-from flmd.evaluation import metrics, report_files
 from flmd.evaluation.measure import TestFaces, measure, predict, threshold_suffix
 from flmd.models.normalisation import Normalisation
 from flmd.schemes import IBUG68
@@ -338,3 +341,23 @@ def test_a_data_set_that_is_called_like_a_path_is_written_inside(tmp_path: Path)
     found = sorted(path.name for path in (out / "plots" / "ced").iterdir())
     assert found == ["%2E.%2F..%2F..%2Fx.csv", "a%00b.csv", "ibug300w.csv", "youtube_faces.csv"]
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_an_evaluation_that_cannot_be_written_whole_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    report_files.write(evaluated(), tmp_path / "old")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    truth = SimpleNamespace(faces=None, mean_shapes=None, scheme=None)
+    system = SimpleNamespace(points=None, missing=False)
+    monkeypatch.setattr(evaluate.measure, "measure", lambda *given, **options: evaluated())
+    monkeypatch.setattr(evaluate.drawings, "draw", full)
+    for out in ("old", "new"):
+        with pytest.raises(OSError, match="No space") as caught:
+            evaluate.evaluate_system(truth, system, tmp_path / out, EvaluateParams())  # type: ignore[arg-type]
+        assert caught.value.filename == str(tmp_path / out)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
