@@ -24,7 +24,7 @@ from flmd.errors import FlmdError, ParamsError
 from flmd.formats.layout import is_picture
 from flmd.tree import open_tree
 
-QUALITY = 88  # of JPEG: half the size of the pictures of YouTube Faces, whose JPEG is of 100
+QUALITY = 88  # of JPEG; the pictures of YouTube Faces are PNG named .jpg, and shrink to a sixth
 BLOCK = 512  # bytes, of a tar
 
 
@@ -59,20 +59,18 @@ def pack(sources: Mapping[str, Path], folder: Path, part: int) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     parts: list[Path] = []
     held: list[tuple[str, bytes]] = []
+    taken = 0
     room = part - tarfile.RECORDSIZE - 2 * BLOCK  # a tar ends with two blocks, and is filled up to a record
-    for name, data in tqdm(_files(sources), unit=" files", desc="pack"):
-        if _in_tar(data) > room:
+    for name, data in tqdm(_files(sources), unit=" files", desc="pack", disable=None):
+        size = BLOCK + -(-len(data) // BLOCK) * BLOCK
+        if size > room:
             raise ParamsError(f"{name}: {len(data)} bytes", expected=f"files smaller than a part of {part}")
-        if sum(_in_tar(other) for _, other in held) + _in_tar(data) > room:
+        if taken + size > room:
             parts.append(_write(held, folder / f"part-{len(parts) + 1}.tar"))
-            held = []
+            held, taken = [], 0
         held.append((name, data))
+        taken += size
     return [*parts, _write(held, folder / f"part-{len(parts) + 1}.tar")]
-
-
-def _in_tar(data: bytes) -> int:
-    """Bytes that a file takes up in a tar."""
-    return BLOCK + -(-len(data) // BLOCK) * BLOCK
 
 
 def _write(files: list[tuple[str, bytes]], target: Path) -> Path:
@@ -100,8 +98,10 @@ def smaller(data: bytes) -> bytes:
     ----------
     data : of a picture file; what OpenCV cannot read stays as it is.
     """
+    if b"Exif\0\0" in data[:4096]:
+        return data
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-    if pixels is None or b"Exif\0\0" in data[:4096] or pixels.dtype != np.uint8:
+    if pixels is None or pixels.dtype != np.uint8:
         return data
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         pixels = pixels[:, :, :3]
