@@ -9,16 +9,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from flmd.experiments import reproduce
+
 ROOT = Path(__file__).resolve().parents[2]
-SMALL: dict[str, Any] = {
-    "datasets.ibug300w.source": {"sample": 40},
-    "convert.crop_size": 64,
-    "augment.input_size": 32,
-    "augment.variants": 2,
-    "train.network_options": {"width": 0.125, "middle_blocks": 1},
-    "train.epochs": 2,
-    "evaluate.gallery": 4,
-}
+SMALL: dict[str, Any] = {**reproduce.SMALL, "datasets.ibug300w.source": reproduce.SMALL_SAMPLE}
 
 
 def put(path: Path, settings: Mapping[str, Any]) -> None:

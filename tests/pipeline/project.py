@@ -14,6 +14,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from flmd.experiments import reproduce
+
 ROOT = Path(__file__).resolve().parents[2]
 CODE = (
     "flmd",
@@ -27,14 +29,9 @@ CODE = (
     "reports/.gitignore",
 )
 SMALL: dict[str, Any] = {
-    "datasets.ibug300w.source": {"sample": 40},
+    **reproduce.SMALL,
+    "datasets.ibug300w.source": reproduce.SMALL_SAMPLE,
     "datasets.youtube_faces.source": {"sample": 30},
-    "convert.crop_size": 64,
-    "augment.input_size": 32,
-    "augment.variants": 2,
-    "train.network_options": {"width": 0.125, "middle_blocks": 1},
-    "train.epochs": 2,
-    "evaluate.gallery": 4,
 }
 
 
