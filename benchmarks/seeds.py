@@ -46,22 +46,14 @@ def _measured(settings: params.Params, seed: int) -> dict[str, float]:
     from flmd.augmentation.arrays import TrainingArrays
     from flmd.evaluation.evaluate import evaluate_store
     from flmd.store.face_store import FaceStore
-    from flmd.training import loop
-    from flmd.training.stored_crops import StoredCrops
+    from flmd.training.faces_of import fit_arrays
 
+    faces = Path("data/faces.h5")
     with tempfile.TemporaryDirectory(prefix="flmd-seeds-") as name:
         folder = Path(name)
         with TrainingArrays(Path("data/arrays.h5")) as data:
-            loop.fit(
-                StoredCrops(data.split("train", settings.train.datasets), "train"),
-                StoredCrops(data.split("val", settings.train.datasets), "val"),
-                settings.train,
-                scheme=data.scheme,
-                seed=seed,
-                crop=data.crop,
-                out=folder,
-            )
-        with FaceStore(Path("data/faces.h5")) as store:
+            fit_arrays(data, faces, settings.train, seed=seed, datasets=settings.train.datasets, out=folder)
+        with FaceStore(faces) as store:
             return evaluate_store(
                 store,
                 folder / "best.pt",

@@ -13,8 +13,7 @@ from flmd.augmentation.arrays import TrainingArrays
 from flmd.core.params import EvaluateParams
 from flmd.evaluation.evaluate import evaluate_store
 from flmd.store.face_store import FaceStore
-from flmd.training import loop
-from flmd.training.faces_of import rule_of_boxes, training_faces, validation_faces
+from flmd.training.faces_of import fit_arrays
 
 ORDER = (
     *("accurate", "balanced", "fast", "cnn6-youtube", "naimishnet-youtube", "cnn2-youtube"),
@@ -51,15 +50,12 @@ def one(
         build.build(faces, arrays, settings.augment, seed=settings.seed, made_from={})
     prepared = time.monotonic()
     with TrainingArrays(arrays) as made:
-        result = loop.fit(
-            training_faces(made, store, "live", seed=settings.seed),
-            validation_faces(made),
+        result = fit_arrays(
+            made,
+            store,
             settings.train,
-            scheme=made.scheme,
             seed=settings.seed,
-            crop=made.crop,
             out=folder,
-            rule=rule_of_boxes(made),
             stop_at=stop_at,
             progress=False,
         )

@@ -120,8 +120,7 @@ def _trained(
     from flmd.models import checkpoint
     from flmd.store.build import Replaced, copy_rows
     from flmd.store.face_store import FaceStore
-    from flmd.training import loop
-    from flmd.training.faces_of import rule_of_boxes, training_faces, validation_faces
+    from flmd.training.faces_of import fit_arrays
 
     best, settings = out / "best.pt", training.settings
     if best.exists() and (out / "last.pt").exists() and checkpoint.read_info(best).made_from == record:
@@ -135,17 +134,14 @@ def _trained(
         build.build(copied, source, augment, seed=settings.seed, made_from=record, workers=training.workers)
     # The findings alone go to stdout.
     with arrays.TrainingArrays(source) as data, contextlib.redirect_stdout(sys.stderr):
-        loop.fit(
-            training_faces(data, faces, settings.train.augmentation, seed=settings.seed),
-            validation_faces(data),
+        fit_arrays(
+            data,
+            faces,
             settings.train,
-            scheme=data.scheme,
             seed=settings.seed,
-            crop=data.crop,
             out=out,
             resume_dir=out / "resume",
             made_from=record,
-            rule=rule_of_boxes(data),
         )
     faces.unlink()
     source.unlink()

@@ -52,8 +52,8 @@ def train_command(
     settings, origin = load(params_file, recipe)
     processor.restart_pinned(settings.train.cpu)
     from flmd.augmentation import arrays
-    from flmd.training import distributed, loop
-    from flmd.training.faces_of import rule_of_boxes, training_faces, validation_faces
+    from flmd.training import distributed
+    from flmd.training.faces_of import fit_arrays
 
     with distributed.joined() as processes:
         if processes.first:
@@ -66,18 +66,15 @@ def train_command(
             "augment", lambda: _augment(store, source, settings, made_from, workers, scheduler)
         )
         with arrays.TrainingArrays(source) as data:
-            result = loop.fit(
-                training_faces(data, store, settings.train.augmentation, seed=settings.seed),
-                validation_faces(data),
+            result = fit_arrays(
+                data,
+                store,
                 settings.train,
-                scheme=data.scheme,
                 seed=settings.seed,
-                crop=data.crop,
                 out=out,
                 resume_dir=out / "resume",
                 curves=out / "curves",
                 made_from=made_from,
-                rule=rule_of_boxes(data),
             )
         if processes.first:
             terminal.say(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,46 @@ from flmd.augmentation.arrays import ArraySplit, TrainingArrays
 from flmd.augmentation.build import limits_of
 from flmd.core import geometry
 from flmd.core.box_rule import BoxRule
+from flmd.core.params import TrainParams
 from flmd.errors import StoreError
 from flmd.store.face_store import FaceStore
+from flmd.training import loop
 from flmd.training.crop_source import CropSource
 from flmd.training.live_crops import LiveCrops
 from flmd.training.stored_crops import StoredCrops
+
+
+def fit_arrays(
+    arrays: TrainingArrays,
+    store: Path,
+    settings: TrainParams,
+    *,
+    seed: int,
+    datasets: Sequence[str] | None = None,
+    **how: Any,
+) -> loop.FitResult:
+    """Train on the faces of training arrays, or live on those of the store that they were made of.
+
+    Parameters
+    ----------
+    arrays, store, datasets : as :func:`training_faces` has them. settings, seed : of the training; the seed
+        is that of live versions too.
+    how : what else :func:`flmd.training.loop.fit` takes: ``out``, ``resume_dir``, ``made_from`` and so on.
+
+    Raises
+    ------
+    What :func:`training_faces` and :func:`flmd.training.loop.fit` raise.
+    """
+    return loop.fit(
+        training_faces(arrays, store, settings.augmentation, seed=seed, datasets=datasets),
+        validation_faces(arrays, datasets),
+        settings,
+        scheme=arrays.scheme,
+        seed=seed,
+        crop=arrays.crop,
+        rule=rule_of_boxes(arrays, datasets),
+        **how,
+    )
 
 
 def training_faces(

@@ -14,8 +14,8 @@ def train() -> None:
     processor.restart_pinned(settings.train.cpu)
     from flmd.augmentation import arrays
     from flmd.store.face_store import FaceStore
-    from flmd.training import distributed, loop
-    from flmd.training.faces_of import rule_of_boxes, training_faces, validation_faces
+    from flmd.training import distributed
+    from flmd.training.faces_of import fit_arrays
 
     distributed.restart_under_torchrun()  # when FLMD_TORCHRUN asks for several processes
     with distributed.joined() as processes:
@@ -32,19 +32,16 @@ def train() -> None:
             made_from = provenance.made_from(
                 inputs, {"train": settings.train, "seed": settings.seed}, stage="train"
             )
-            chosen = settings.train.datasets
-            result = loop.fit(
-                training_faces(data, faces, settings.train.augmentation, seed=settings.seed, datasets=chosen),
-                validation_faces(data, chosen),
+            result = fit_arrays(
+                data,
+                faces,
                 settings.train.model_copy(update=start_from),
-                scheme=data.scheme,
                 seed=settings.seed,
-                crop=data.crop,
+                datasets=settings.train.datasets,
                 out=Path("data/model"),
                 resume_dir=Path("data/.resume"),
                 curves=curves,
                 made_from=made_from,
-                rule=rule_of_boxes(data, chosen),
             )
         if processes.first:
             if left_out := settings.not_trained_on():
