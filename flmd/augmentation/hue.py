@@ -7,7 +7,6 @@ another library round otherwise, and those two stand in.
 from __future__ import annotations
 
 import math
-import platform
 from functools import cache
 from typing import Any
 
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 from flmd.core import processor
 
 Pixels = NDArray[np.uint8]
-X86 = platform.machine() in processor.X86
 
 
 def turn_hue(rgb: Pixels, turns: float) -> Pixels:
@@ -27,8 +25,8 @@ def turn_hue(rgb: Pixels, turns: float) -> Pixels:
     Back from hue to colours by products of two levels over 255, rounded. None of them is near a half, so that
     no processor rounds one otherwise; OpenCV's own way back does come near.
     """
-    hue, saturation, high = hue_saturation_value(rgb) if X86 else hue_by_hand(rgb)
-    over_255 = product_over_255 if X86 else product_by_hand
+    hue, saturation, high = hue_saturation_value(rgb) if processor.ON_X86 else hue_by_hand(rgb)
+    over_255 = product_over_255 if processor.ON_X86 else product_by_hand
     span = over_255(high, saturation)
     first = math.floor(180 * turns) % 180
     planes = []

@@ -8,7 +8,6 @@ torch along).
 
 from __future__ import annotations
 
-import platform
 from functools import cache
 from typing import NamedTuple
 
@@ -25,7 +24,6 @@ DRAWS = 16
 LEAST_BLUR = 0.05  # sigma; below that the kernel is a single 1
 _LEVELS = np.arange(256, dtype=np.float64)
 _NOISE_BITS = 20
-_X86 = platform.machine() in processor.X86
 
 
 @cache
@@ -93,7 +91,7 @@ def change_levels(pixels: Pixels, change: Photometric) -> Pixels:
         return pixels
     mean = _mean_grey(pixels) * b
     slope, start = b * c, mean - c * mean
-    if _X86 and _is_safe_in_float32(slope, start):
+    if processor.ON_X86 and _is_safe_in_float32(slope, start):
         if start >= 0:
             return cv2.convertScaleAbs(pixels, alpha=slope, beta=start)  # type: ignore[return-value]
         return cv2.addWeighted(pixels, slope, pixels, 0, start)  # type: ignore[return-value]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import math
-import platform
 from typing import Literal
 
 import cv2
@@ -17,11 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError, features
 
-from flmd.core import exact, geometry
+from flmd.core import exact, geometry, processor
 from flmd.core.picture_limits import JPEG as _JPEG
 from flmd.core.picture_limits import MOST_SCANS, has_too_many_scans, kind_of_ftyp, weight_of
 from flmd.core.picture_limits import PNG as _PNG
-from flmd.core.processor import X86
 from flmd.errors import InputError
 
 try:
@@ -56,7 +54,6 @@ PILLOW_KINDS = (
     "PCX",
     "SGI",
 )
-_X86 = platform.machine() in X86
 
 
 class ImageError(InputError):
@@ -195,7 +192,7 @@ def resample(
     whole numbers.
     """
     mode = cv2.INTER_LINEAR if interpolation == "linear" else cv2.INTER_CUBIC
-    if _X86:
+    if processor.ON_X86:
         flags = mode | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(pixels, inverse, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[return-value]
     return cv2.remap(pixels, *places(inverse, size), mode, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[return-value]

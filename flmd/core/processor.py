@@ -30,7 +30,7 @@ from typing import Literal
 
 Cpu = Literal["portable", "native"]
 CPUINFO = Path("/proc/cpuinfo")
-X86 = ("x86_64", "AMD64")
+ON_X86 = platform.machine() in ("x86_64", "AMD64")
 # Both generations of numpy's names; it leaves aside the one it does not know.
 _NUMPY = "X86_V4 AVX512_ICL AVX512_SPR AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL"
 _ALWAYS: Mapping[str, str] = {
@@ -64,7 +64,7 @@ def pin_environment(cpu: Cpu) -> bool:
     Whether anything had to be changed. Nothing is pinned for ``native``, nor on another architecture, whose
     processors all do their arithmetic with the same instructions.
     """
-    if cpu == "native" or platform.machine() not in X86:
+    if cpu == "native" or not ON_X86:
         return False
     wanted = pins()
     changed = any(os.environ.get(name) != value for name, value in wanted.items())
@@ -89,12 +89,12 @@ def restart_pinned(cpu: Cpu, *, needed: bool = True) -> None:
 
 def is_pinned() -> bool:
     """Whether what this process loads, or has loaded since it was started, is pinned."""
-    return platform.machine() in X86 and all(os.environ.get(name) == value for name, value in pins().items())
+    return ON_X86 and all(os.environ.get(name) == value for name, value in pins().items())
 
 
 def warn_if_not_pinned(cpu: Cpu) -> None:
     """A line on stderr where portable arithmetic is wanted and this process was not started for it."""
-    if cpu == "portable" and platform.machine() in X86 and not is_pinned():
+    if cpu == "portable" and ON_X86 and not is_pinned():
         print(
             "warning: train.cpu is portable, but this process is not pinned, so that another processor may "
             "give other last digits (call flmd.core.processor.pin_environment before numpy is imported)",
