@@ -176,6 +176,8 @@ def _changed_group(file: h5py.File, rng: random.Random) -> None:
     name = rng.choice([key for key in file if not key.startswith("#")])
     other = rng.choice(list(file))
     choice = rng.randrange(9)
+    if any(isinstance(file.get(key, getlink=True), h5py.ExternalLink) for key in (name, other)):
+        return  # /dev/zero, which libhdf5 would open here, fail to close, and crash over later
     rows = file[name]
     if choice == 0:
         del file[name]
