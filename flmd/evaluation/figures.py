@@ -62,6 +62,15 @@ def figure_for(path: Path, width: float, height: float) -> Iterator[Figure]:
             figure.savefig(new, format=kind, dpi=DPI, metadata=KINDS[kind])
 
 
+def legend_below(figure: Figure, columns: int, fontsize: float | None = None) -> None:
+    """The figure's legend under its axes, in so many columns or as many fewer as make it fit its width."""
+    for count in range(columns, 0, -1):
+        legend = figure.legend(loc="outside lower center", ncols=count, fontsize=fontsize)
+        if count == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
+
+
 def words(name: str) -> str:
     """The name of a region, a column or a normaliser as it is read."""
     return name.replace("_", " ").replace("inter ", "inter-")

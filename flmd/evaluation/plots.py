@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
 from flmd.core import palette
-from flmd.evaluation.figures import figure_for, words
+from flmd.evaluation.figures import figure_for, legend_below, words
 
 SERIES = {
     "train_loss": palette.TRAINING,
@@ -87,7 +87,7 @@ def ced(
                 label = _noted(f"{name}, mean shape", notes.get(column))
                 axes.plot(steps, baseline, color=colour, lw=1.4, ls="--", label=label)
         _ced_axes(axes, steps[-1], threshold, normaliser, "Error distribution (CED)")
-        figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+        legend_below(figure, 2, fontsize=9)
 
 
 def ced_of_systems(
@@ -157,7 +157,7 @@ def region_bars(
             title=f"Error by region{title and f', {title}'}",
         )
         if len(bars_of) > 1:
-            figure.legend(loc="outside lower center", ncols=4)
+            legend_below(figure, 4)
 
 
 def _ced_axes(axes: Axes, last: float, threshold: float, normaliser: str, title: str) -> None:

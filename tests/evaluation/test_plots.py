@@ -255,6 +255,25 @@ def test_error_distribution_has_a_curve_for_each_data_set_and_its_mean_shape(
     assert axes.get_xlabel() == "NME, % of the inter-ocular length"
 
 
+@pytest.mark.parametrize(("names", "columns"), [(("a", "b"), 2), (("ibug300w", "youtube_faces"), 1)])
+def test_a_legend_lies_within_its_chart_and_in_two_columns_where_they_fit(
+    names: tuple[str, str], columns: int, figures: list[Figure], tmp_path: Path
+) -> None:
+    curves = {"threshold": STEPS}
+    curves |= {f"{name}{end}": CURVES["a"] for name in names for end in ("", "_mean_shape")}
+    notes = dict.fromkeys(curves, "n 225, AUC 0.261")
+    plots.ced(curves, 0.08, tmp_path / "ced.png", normaliser="inter_ocular", notes=notes)
+    (legend,) = figures[0].legends
+    extent, whole = legend.get_window_extent(), figures[0].bbox
+    assert whole.x0 <= extent.x0
+    assert extent.x1 <= whole.x1
+    assert whole.y0 <= extent.y0
+    left = {round(text.get_window_extent().x0) for text in legend.get_texts()}
+    assert len(left) == columns
+    pixels = cv2.imread(str(tmp_path / "ced.png"))
+    assert (pixels[-200:, [0, 1, -2, -1]] == 255).all()
+
+
 def test_a_curve_of_unmeasured_faces_is_left_blank(figures: list[Figure], tmp_path: Path) -> None:
     nothing = np.full(50, np.nan)
     curves = {"threshold": STEPS, "a": nothing, "a_mean_shape": nothing, "b": STEPS}
