@@ -10,7 +10,7 @@ from flmd import formats
 from flmd.formats.dlib_xml import DlibXml
 from tests import fuzzing
 
-CASES = 6_000  # `make fuzz` runs 200,000, `make siege` others each time
+CASES = 20_000
 
 
 @pytest.mark.slow
