@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -32,9 +31,7 @@ SMALL = {
 }
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        platform.machine() not in processor.X86, reason="the instruction sets of x86-64 are switched off"
-    ),
+    pytest.mark.skipif(not processor.ON_X86, reason="the instruction sets of x86-64 are switched off"),
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ WITHOUT_AVX = {
     "MKL_CBWR": "COMPATIBLE",
 }
 pytestmark = pytest.mark.skipif(
-    platform.machine() not in processor.X86, reason="the instruction sets of x86-64 are what is switched off"
+    not processor.ON_X86, reason="the instruction sets of x86-64 are what is switched off"
 )
 
 
