@@ -31,6 +31,7 @@ FILES = {
 }
 SMALL = (
     "data/pretrained.pt",
+    "data/teacher.pt",
     "data/pretrained.json",
     "data/model/best.pt",
     "data/model/last.pt",

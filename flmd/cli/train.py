@@ -87,15 +87,19 @@ def train_command(
 def _record(store: Path, settings: Params) -> dict[str, object]:
     """What a model is made from: the store, with what that says of itself, and files of weights."""
     from flmd.core import provenance
+    from flmd.models.checkpoint import read_info
     from flmd.models.pretrained import IMAGENET, NONE, weights_file
     from flmd.store.face_store import FaceStore
 
     pretrained = settings.train.pretrained
     files = [] if pretrained in (NONE, IMAGENET) else [weights_file(pretrained)]
+    teacher = settings.train.teacher
     augment = settings.augment.stored_for(settings.train.augmentation)
     used = {"augment": augment, "train": settings.train, "seed": settings.seed}
     with FaceStore(store) as faces:
         inputs = {store: faces.made_from, **dict.fromkeys(files)}
+    if teacher != NONE:
+        inputs[Path(teacher)] = read_info(teacher).made_from
     return provenance.made_from(inputs, used, stage="flmd train")
 
 

@@ -111,6 +111,12 @@ class TrainParams(Section):
     network: str
     network_options: dict[str, Option] = Field(default_factory=dict)
     pretrained: str = Field(default="none", description="none, imagenet or a file in data/weights")
+    teacher: str = Field(
+        default="none", description="none, or a model in data/weights that it also learns from"
+    )
+    teacher_weight: float = Field(
+        default=0.5, gt=0, le=1, description="of the teacher's point in the target, beside the label's"
+    )
     pixel_mean: float | list[float] = Field(default=0.5, description="of pixels in 0..1, subtracted")
     pixel_std: float | list[float] = Field(default=0.5, description="of pixels in 0..1, divided by")
     points_offset: float = Field(default=0.5, description="in units of the input's side, subtracted")

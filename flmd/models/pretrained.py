@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from flmd import models
 from flmd.core.atomic import whole_or_nothing
 from flmd.errors import ParamsError, StoreError
-from flmd.models import intact
+from flmd.models import checkpoint, intact
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
 NONE, IMAGENET = "none", "imagenet"
-KEY = "train.pretrained"
+KEY, TEACHER = "train.pretrained", "train.teacher"
 _UNLOADABLE = (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
@@ -45,23 +45,61 @@ def place_weights(network: str, pretrained: str, target: Path, folder: Path) -> 
         cannot be fetched.
     """
     if pretrained == NONE:
-        with whole_or_nothing(target) as new:
-            new.write_text("none\n", encoding="utf-8")
-        return NONE
+        return _place_none(target)
     models.check_pretrained(network, pretrained)
     if pretrained == IMAGENET:
         source = imagenet_file(network, models.imagenet_of(network))
     else:
         source = weights_file(pretrained)
-        if not source.resolve().is_relative_to(folder.resolve()):
-            raise ParamsError(
-                f"{KEY} is {pretrained!r}, outside {folder}",
-                hint=f"copy the file to {folder / source.name} and set {KEY}: {folder / source.name}",
-            )
+        _check_in(folder, KEY, source)
     check_intact(source)
+    return _place(source, target)
+
+
+def place_teacher(teacher: str, target: Path, folder: Path) -> str:
+    """Copy the model that a network also learns from to ``target``, as :func:`place_weights` does weights.
+
+    Parameters
+    ----------
+    teacher : as params.yaml's train.teacher: "none", or a model of flmd in ``folder``.
+
+    Raises
+    ------
+    ParamsError : there is no such file, or it lies elsewhere. StoreError : it is no model, or damaged.
+    """
+    if teacher == NONE:
+        return _place_none(target)
+    source = Path(teacher)
+    if not source.is_file():
+        raise ParamsError(
+            f"{TEACHER} is {teacher!r}: no such file",
+            expected="none, or a model of flmd",
+            hint=f"copy a best.pt to {folder} (`dvc pull` brings one that was added), or set {TEACHER}: none",
+        )
+    _check_in(folder, TEACHER, source)
+    checkpoint.read_info(source)
+    return _place(source, target)
+
+
+def _place_none(target: Path) -> str:
+    with whole_or_nothing(target) as new:
+        new.write_text("none\n", encoding="utf-8")
+    return NONE
+
+
+def _place(source: Path, target: Path) -> str:
     with whole_or_nothing(target) as new:
         shutil.copyfile(source, new)
     return str(source)
+
+
+def _check_in(folder: Path, key: str, source: Path) -> None:
+    """ParamsError for a file on whose bytes the pipeline would not depend."""
+    if not source.resolve().is_relative_to(folder.resolve()):
+        raise ParamsError(
+            f"{key} is {str(source)!r}, outside {folder}",
+            hint=f"copy the file to {folder / source.name} and set {key}: {folder / source.name}",
+        )
 
 
 def load_pretrained(network: str, module: nn.Module, pretrained: str, imagenet: WeightsEnum) -> None:

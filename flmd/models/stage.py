@@ -1,4 +1,4 @@
-"""Stage `weights`: what training starts from, as one file that travels with `dvc push`."""
+"""Stage `weights`: what training starts from and its teacher, as files that travel with `dvc push`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from flmd.models import pretrained
 
 
 def weights() -> None:
-    """Write data/pretrained.pt, and data/pretrained.json with what it was made from."""
+    """Write data/pretrained.pt, data/teacher.pt, and data/pretrained.json with what both were made from."""
     settings = params.load()
     target, folder = Path("data/pretrained.pt"), Path("data/weights")
-    source = pretrained.place_weights(settings.train.network, settings.train.pretrained, target, folder)
+    teacher, train = Path("data/teacher.pt"), settings.train
+    sources = [
+        pretrained.place_weights(train.network, train.pretrained, target, folder),
+        pretrained.place_teacher(train.teacher, teacher, folder),
+    ]
     record = provenance.made_from(
-        [] if source == pretrained.NONE else [Path(source)],
-        {"train": {"network": settings.train.network, "pretrained": settings.train.pretrained}},
+        [Path(source) for source in sources if source != pretrained.NONE],
+        {"train": {"network": train.network, "pretrained": train.pretrained, "teacher": train.teacher}},
         stage="weights",
     )
-    provenance.write_beside(target.with_suffix(".json"), record, [target])
-    print(source)
+    provenance.write_beside(target.with_suffix(".json"), record, [target, teacher])
+    print(f"weights: {sources[0]}; teacher: {sources[1]}")

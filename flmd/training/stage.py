@@ -13,6 +13,7 @@ def train() -> None:
     settings = params.load()
     processor.restart_pinned(settings.train.cpu)
     from flmd.augmentation import arrays
+    from flmd.models import checkpoint
     from flmd.store.face_store import FaceStore
     from flmd.training import distributed
     from flmd.training.faces_of import fit_arrays
@@ -21,12 +22,15 @@ def train() -> None:
     with distributed.joined() as processes:
         faces, source, weights = Path("data/faces.h5"), Path("data/arrays.h5"), Path("data/pretrained.pt")
         start_from = {} if settings.train.pretrained == "none" else {"pretrained": str(weights)}
+        teacher = {} if settings.train.teacher == "none" else {"teacher": "data/teacher.pt"}
         curves = Path("reports/training")
         with arrays.TrainingArrays(source) as data:
             inputs = {source: data.made_from}
             if settings.train.augmentation == "live":
                 with FaceStore(faces) as store:
                     inputs[faces] = store.made_from
+            if teacher:
+                inputs[Path(teacher["teacher"])] = checkpoint.read_info(teacher["teacher"]).made_from
             if start_from:
                 inputs[weights] = provenance.read_beside(weights.with_suffix(".json"))
             made_from = provenance.made_from(
@@ -35,7 +39,7 @@ def train() -> None:
             result = fit_arrays(
                 data,
                 faces,
-                settings.train.model_copy(update=start_from),
+                settings.train.model_copy(update={**start_from, **teacher}),
                 seed=settings.seed,
                 datasets=settings.train.datasets,
                 out=Path("data/model"),

@@ -23,6 +23,7 @@ from flmd.training.batch_loader import Batch
 from flmd.training.determinism import seed_all
 from flmd.training.distributed import Processes
 from flmd.training.ema import WeightAverage
+from flmd.training.teacher import Teacher
 from flmd.training.whole_batch import Place
 
 Predict = Callable[[Tensor], Tensor]
@@ -75,7 +76,8 @@ class Trainee:
 
     Raises
     ------
-    ParamsError : unknown loss, optimiser or schedule, or one of their options out of range.
+    ParamsError : unknown loss, optimiser or schedule, or one of their options out of range; a teacher that
+        sees or predicts something else. InputError, StoreError : a teacher that cannot be loaded.
     """
 
     def __init__(
@@ -113,6 +115,11 @@ class Trainee:
             settings.schedule, epochs=settings.epochs, **settings.schedule_options
         )
         self._precision = autocast_type(settings.precision, device, settings.cpu)
+        self._teacher = (
+            None
+            if settings.teacher == "none"
+            else Teacher(settings.teacher, settings.teacher_weight, info, device, self._precision)
+        )
 
     def set_lr(self, time: float) -> float:
         """The learning rate at ``time``, in epochs from the start, which the next step uses."""
@@ -134,7 +141,8 @@ class Trainee:
         """
         self.optimizer.zero_grad(set_to_none=True)
         self._place.take(batch.share.place)
-        target, own = self.info.normalisation.points(batch.points), batch.labelled
+        points = self._teacher.blend(batch.images, batch.points) if self._teacher else batch.points
+        target, own = self.info.normalisation.points(points), batch.labelled
         loss = self.loss(self.predict(batch, self.ddp_model), target, own)
         whole = own.sum()
         if self.processes.count > 1:

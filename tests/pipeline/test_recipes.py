@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import torch
 from ruamel.yaml import YAML
 from torch import nn
 
+from flmd.core.provenance import sha256_of
+from flmd.models.checkpoint import read_info
 from tests.pipeline.project import Project
 
 SMALL: dict[str, dict[str, object]] = {
@@ -151,6 +154,16 @@ def test_training_starts_from_a_weights_file_and_follows_its_bytes(project: Proj
 
     (folder / "data" / "weights" / "other.pth").write_bytes(b"of no concern")
     assert "Running stage 'train'" not in project.repro("train").stdout
+
+    # The model of that training teaches the next one, whose record names its bytes.
+    teacher = folder / "data" / "weights" / "teacher.pt"
+    shutil.copy(folder / "data" / "model" / "last.pt", teacher)
+    project.run("dvc", "add", "-q", str(teacher))
+    project.set({"train.teacher": "data/weights/teacher.pt"})
+    assert "Running stage 'train'" in project.repro("train").stdout
+    assert (folder / "data" / "teacher.pt").read_bytes() == teacher.read_bytes()
+    made_from = read_info(folder / "data" / "model" / "last.pt").made_from
+    assert made_from["inputs"]["teacher.pt"] == sha256_of(teacher)
 
     # They travel: a clone that only pulls has them.
     project.run("dvc", "remote", "add", "-d", "team", str(folder.parent / "remote"))
