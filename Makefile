@@ -37,7 +37,7 @@ recipes: $(RUN)  ## queue every recipe as a DVC experiment; `dvc queue start` ru
 	flmd recipe queue
 
 test: $(DEV)  ## run the tests, two files at a time; one by one: TESTS="-n 0"
-	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile $(TESTS)
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 lint: $(DEV)  ## ruff, mypy, and which room may import which
 	ruff check .

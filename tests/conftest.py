@@ -15,6 +15,30 @@ import pytest
 from tests.browser import Browser, chromium
 from tests.pipeline.project import Project
 
+# Files that take a minute or more begin first: a worker that ends with one of them leaves the other idle.
+LONGEST = (
+    "tests/experiments/test_recipes_train.py",
+    "tests/pipeline/test_repro.py",
+    "tests/pipeline/test_verify.py",
+    "tests/pipeline/test_recipes.py",
+    "tests/pipeline/test_exact_stages.py",
+    "tests/test_fuzz.py",
+    "tests/experiments/remotes/test_repair.py",
+    "tests/training/test_torchrun.py",
+    "tests/pipeline/test_same_bytes.py",
+    "tests/inference/deploy/test_export.py",
+    "tests/sources/test_sample.py",
+    "tests/evaluation/test_plots.py",
+    "tests/app/test_page.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, others as they are; `make test` keeps pytest-xdist from reordering them."""
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(LONGEST)))
+
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
