@@ -110,7 +110,10 @@ class TrainParams(Section):
     )
     network: str
     network_options: dict[str, Option] = Field(default_factory=dict)
-    pretrained: str = Field(default="none", description="none, imagenet or a file in data/weights")
+    pretrained: str = Field(
+        default="none",
+        description="none, imagenet, or a file in data/weights: torchvision's, or a model of flmd",
+    )
     teacher: str = Field(
         default="none", description="none, or a model in data/weights that it also learns from"
     )

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from flmd import models
 from flmd.core.atomic import whole_or_nothing
 from flmd.errors import ParamsError, StoreError
-from flmd.models import checkpoint, intact
+from flmd.models import checkpoint, intact, own_weights
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
@@ -41,11 +41,15 @@ def place_weights(network: str, pretrained: str, target: Path, folder: Path) -> 
 
     Raises
     ------
-    ParamsError : the network takes none, there is no such file or it lies elsewhere, or torchvision's
-        cannot be fetched.
+    ParamsError : the network takes none, there is no such file or it lies elsewhere, it is a model of another
+        network, or torchvision's cannot be fetched. StoreError : a damaged model.
     """
     if pretrained == NONE:
         return _place_none(target)
+    if own_weights.is_model(pretrained):
+        own_weights.check_model(pretrained, network)
+        _check_in(folder, KEY, Path(pretrained))
+        return _place(Path(pretrained), target)
     models.check_pretrained(network, pretrained)
     if pretrained == IMAGENET:
         source = imagenet_file(network, models.imagenet_of(network))

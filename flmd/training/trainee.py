@@ -14,6 +14,7 @@ from flmd.core.box_rule import BoxRule
 from flmd.core.crop_spec import CropSpec
 from flmd.core.params import TrainParams
 from flmd.errors import ParamsError
+from flmd.models import own_weights
 from flmd.models.checkpoint import ModelInfo, weights_of
 from flmd.models.devices import autocast_type
 from flmd.models.normalisation import Normalisation
@@ -90,14 +91,7 @@ class Trainee:
     ) -> None:
         self.info, self.settings, self.device, self.processes = info, settings, device, processes
         seed_all(seed, 0)
-        model = models.build(
-            settings.network,
-            points=info.points,
-            channels=info.channels,
-            input_size=info.normalisation.input_size,
-            pretrained=settings.pretrained,
-            **settings.network_options,
-        ).to(device)
+        model = _network(info, settings).to(device)
         # Twice as fast as planar on the CPU too, measured on xception.
         self.model = model.to(memory_format=torch.channels_last)
         trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -186,6 +180,22 @@ class Trainee:
             self.average.steps = state["averaged_steps"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.restore(state["schedule"])
+
+
+def _network(info: ModelInfo, settings: TrainParams) -> nn.Module:
+    """The network, its weights drawn at random or those that it starts from."""
+    own = own_weights.is_model(settings.pretrained)
+    network = models.build(
+        settings.network,
+        points=info.points,
+        channels=info.channels,
+        input_size=info.normalisation.input_size,
+        pretrained="none" if own else settings.pretrained,
+        **settings.network_options,
+    )
+    if own:
+        own_weights.start_from(settings.pretrained, network, info)
+    return network
 
 
 def seen_by_loss(settings: TrainParams, model: nn.Module) -> Predict:
