@@ -197,7 +197,10 @@ def unknown_names(names: Sequence[str], scheme: Scheme, where: str) -> InputErro
     if start_is_open(names, scheme):
         what = f"points are numbers, of which neither 0 nor {scheme.count} occurs: {_some(names)}"
         return InputError(what, where=where, hint="--names 0 or --names 1 says what they count from")
-    what = f"points named {_some(names)} are none of scheme {scheme.name}, so their order cannot be trusted"
+    own = set(map(key_of, scheme.points))
+    # Those that are not the scheme's, where others are: a misspelt name is not looked for among 67 good ones.
+    named = [name for name in names if key_of(name) not in own] or names
+    what = f"points named {_some(named)} are none of scheme {scheme.name}, so their order cannot be trusted"
     return InputError(
         what, where=where, hint="--names FILE says which is which, --names keep takes them as they stand"
     )

@@ -159,6 +159,9 @@ def test_unknown_names_are_no_order_of_points_that_mean_something() -> None:
         "x.json: points named 'a', 'b', 'c', … are none of scheme ibug68, so their order cannot be trusted; "
         "--names FILE says which is which, --names keep takes them as they stand"
     )
+    one = [*IBUG68.points[:30], "tip", *IBUG68.points[31:]]
+    with pytest.raises(InputError, match=r"points named 'tip' are none of scheme ibug68"):
+        AUTO.orders(IBUG68).of(one[::-1], "x.json")
     kept = PointNames("keep").orders(IBUG68).of(names, "x.json")
     assert [kept.place(name) for name in names] == list(range(68))
 
