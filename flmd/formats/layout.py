@@ -25,8 +25,10 @@ PICTURE_ENDINGS = frozenset(
 )
 FURTHER_FACE = re.compile(r"_face[1-9][0-9]*$")
 # Sibling folders: the annotations lie in one of the first, their pictures in one of the second.
-ANNOTATION_FOLDERS = frozenset(("annot", "annots", "annotation", "annotations", "landmarks"))
-PICTURE_FOLDERS = ("imgs", "img", "images", "image", "frames")
+ANNOTATION_FOLDERS = frozenset(
+    ("annot", "annots", "annotation", "annotations", "label", "labels", "landmarks", "points", "pts")
+)
+PICTURE_FOLDERS = ("imgs", "img", "images", "image", "frames", "pictures", "Images", "Frames", "JPEGImages")
 _MIRROR = re.compile(r"_mirror$")
 
 

@@ -77,6 +77,7 @@ def test_nan_nan_is_a_point_without_a_label(tmp_path):
         ("train_1.pts", [], "train_1.jpg", ""),
         ("001/annot/000006.pts", ["001/imgs/000006.jpg", "002/imgs/000006.jpg"], "001/imgs/000006.jpg", ""),
         ("annotations/val/a.pts", ["images/val/a.png", "images/train/a.png"], "images/val/a.png", "val"),
+        ("labels/val/a.pts", ["JPEGImages/val/a.jpg"], "JPEGImages/val/a.jpg", "val"),
         ("x/Landmarks/a_face2.pts", ["x/frames/a.jpg"], "x/frames/a.jpg", ""),
         ("annot/annots/a.pts", ["imgs/annots/a.jpg", "annot/imgs/a.jpg"], "annot/imgs/a.jpg", ""),
         ("annot/a.pts", ["annot/a.jpg", "imgs/a.jpg"], "annot/a.jpg", ""),
