@@ -87,6 +87,7 @@ def train_command(
 def _record(store: Path, settings: Params) -> dict[str, object]:
     """What a model is made from: the store, with what that says of itself, and files of weights."""
     from flmd.core import provenance
+    from flmd.models import own_weights
     from flmd.models.checkpoint import read_info
     from flmd.models.pretrained import IMAGENET, NONE, weights_file
     from flmd.store.face_store import FaceStore
@@ -98,6 +99,8 @@ def _record(store: Path, settings: Params) -> dict[str, object]:
     used = {"augment": augment, "train": settings.train, "seed": settings.seed}
     with FaceStore(store) as faces:
         inputs = {store: faces.made_from, **dict.fromkeys(files)}
+    if own_weights.is_model(pretrained):
+        inputs[Path(pretrained)] = read_info(pretrained).made_from
     if teacher != NONE:
         inputs[Path(teacher)] = read_info(teacher).made_from
     return provenance.made_from(inputs, used, stage="flmd train")

@@ -10,6 +10,7 @@ from typing import Any
 
 from flmd.core import provenance
 from flmd.models.checkpoint import ModelInfo
+from flmd.models.pretrained import NONE
 from flmd.sources.fetch.manifest import official_of
 
 MANIFESTS = Path("data/manifests")
@@ -25,7 +26,9 @@ class Card:
     ----------
     file : the model. sha256 : its digest. network : name and options. input : channels, side.
     data : data set -> kind of source ("sample", "official", "own", "" unknown) and how it was split.
+        Those that its teacher learned from, or a model that it began with, are among them.
     licences : data set -> a sentence, where one is known.
+    learned_from : "teacher", "began with" -> which weights, where there are any.
     metrics : data set -> NME, a fraction, of an evaluation of this very file; empty where none lies about.
     measured_in : the file of those metrics, or "".
     epoch, epochs : which one this is, of how many. command : what made it.
@@ -41,6 +44,7 @@ class Card:
     command: str
     data: dict[str, str] = field(default_factory=dict)
     licences: dict[str, str] = field(default_factory=dict)
+    learned_from: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     measured_in: str = ""
 
@@ -70,6 +74,7 @@ def card_of(path: Path, info: ModelInfo, manifests: Path = MANIFESTS) -> Card:
         command=_command(record),
         data=kinds,
         licences=_licences(kinds, manifests),
+        learned_from=_learned_from(record),
         metrics=metrics,
         measured_in=where,
     )
@@ -85,6 +90,7 @@ def lines(card: Card) -> list[str]:
         f"  epoch     {card.epoch}" + (f" of {card.epochs}" if card.epochs else ""),
         f"  made by   {card.command or 'not recorded'}",
     ]
+    told += [f"  {how:<9} {what}" for how, what in card.learned_from.items()]
     told += [f"  data      {name}: {what}" for name, what in card.data.items()]
     told += [f"  licence   {name}: {text}" for name, text in card.licences.items()]
     told += [
@@ -101,7 +107,8 @@ def _data(record: Mapping[str, Any]) -> dict[str, str]:
     """Data set -> kind of source and split, from the records of the stage `convert`."""
     kinds = provenance.origins(record)
     train = record.get("params", {}).get("train", {}) if record.get("stage") == "train" else {}
-    chosen = train.get("datasets")
+    # What a teacher, or a model that it began with, has learned from is not in its own list.
+    chosen = [] if _learned_from(record) else train.get("datasets")
     found = {}
     for one in (record, *record.get("earlier", {}).values()):
         if one.get("stage") not in ("convert", "flmd-data convert"):
@@ -112,6 +119,20 @@ def _data(record: Mapping[str, Any]) -> dict[str, str]:
             if not chosen or one["stage"] != "convert" or name in chosen:
                 found[name] = f"source {kinds.get(name, 'not recorded')}, split {split}"
     return dict(sorted(found.items()))
+
+
+def _learned_from(record: Mapping[str, Any]) -> dict[str, str]:
+    """Weights that others made, by how they were used; the record's params name them."""
+    train, inputs = record.get("params", {}).get("train", {}), record.get("inputs", {})
+    told = {}
+    for how, key in (("began with", "pretrained"), ("teacher", "teacher")):
+        name = train.get(key, NONE)
+        if name != NONE:
+            digest = inputs.get(f"{key}.pt") or inputs.get(name)  # as the stage or as `flmd train` names it
+            told[how] = f"{name}, sha256 {digest}" if digest else str(name)
+    if "teacher" in told:
+        told["teacher"] += f"; {100 * float(train['teacher_weight']):g} % of every target"
+    return told
 
 
 def _licences(data: Mapping[str, str], manifests: Path) -> dict[str, str]:

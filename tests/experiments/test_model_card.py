@@ -28,3 +28,20 @@ def test_licences_are_those_of_the_authors_where_they_are_known(tmp_path: Path) 
     assert told["ibug300w"].startswith("research only: the images of 300-W")
     assert told["youtube_faces"].startswith("drawn by flmd's own sample")
     assert told["theirs"] == "theirs alone"
+
+
+def test_what_its_teacher_learned_from_is_told_too(tmp_path: Path) -> None:
+    path = random_model(tmp_path / "best.pt")
+    train = {"datasets": ["mine"], "teacher": "big.pt", "teacher_weight": 0.75, "pretrained": "none"}
+    earlier = {"a": converted("mine", "own"), "b": converted("ibug300w", "official")}
+    inputs = {"teacher.pt": "5" * 64}
+    record = {"stage": "train", "inputs": inputs, "params": {"train": train}, "earlier": earlier}
+    card = model_card.card_of(path, replace(checkpoint.read_info(path), made_from=record), tmp_path)
+    assert card.learned_from == {"teacher": f"big.pt, sha256 {'5' * 64}; 75 % of every target"}
+    assert card.data.keys() == {"mine", "ibug300w"}
+    assert card.licences["ibug300w"].startswith("research only")
+    assert f"  teacher   {card.learned_from['teacher']}" in model_card.lines(card)
+    train["teacher"] = "none"
+    card = model_card.card_of(path, replace(checkpoint.read_info(path), made_from=record), tmp_path)
+    assert card.learned_from == {}
+    assert card.data.keys() == {"mine"}
