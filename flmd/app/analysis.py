@@ -26,19 +26,39 @@ class DetectorError(ParamsError):
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was found in a picture.
+    """What was found in a picture, without its pixels: the server remembers one for each visitor.
 
     Attributes
     ----------
-    picture : decoded. faces : the largest first, in stored pixels. scheme : of their points.
+    name : of the picture. size : width and height of its stored pixels.
+    faces : the largest first, in stored pixels. scheme : of their points.
     detection_seconds, landmark_seconds : time spent looking for faces, and for the points of all of them.
     """
 
-    picture: Picture
+    name: str
+    size: tuple[int, int]
     faces: list[Face]
     scheme: Scheme
     detection_seconds: float
     landmark_seconds: float
+
+
+def opened(data: bytes, name: str, *, max_pixels: float) -> Picture:
+    """The bytes of a picture, decoded.
+
+    Parameters
+    ----------
+    name : for messages and annotations. max_pixels : a picture that announces more is not decoded.
+
+    Raises
+    ------
+    ImageError : it cannot be used.
+    """
+    if not data:
+        raise ImageError("image_empty", "the picture has no bytes")
+    if kind_of(data[:32]) is None:
+        raise ImageError("image_unknown", "not a picture")
+    return open_picture(data, name=name, max_pixels=max_pixels)
 
 
 class Analyser:
@@ -56,23 +76,17 @@ class Analyser:
         """Of the model's points."""
         return self._landmarker.scheme
 
-    def __call__(self, data: bytes, name: str, detector: str, *, max_pixels: float) -> Analysis:
-        """Look at the bytes of a picture.
+    def __call__(self, picture: Picture, detector: str) -> Analysis:
+        """Look at a picture.
 
         Parameters
         ----------
-        name : for messages and annotations. detector : as ``flmd.inference.detection.get`` takes it.
-        max_pixels : a picture that announces more is not decoded.
+        detector : as ``flmd.inference.detection.get`` takes it.
 
         Raises
         ------
-        ImageError : it cannot be used. DetectorError : the detector cannot.
+        DetectorError : the detector cannot be used.
         """
-        if not data:
-            raise ImageError("image_empty", "the picture has no bytes")
-        if kind_of(data[:32]) is None:
-            raise ImageError("image_unknown", "not a picture")
-        picture = open_picture(data, name=name, max_pixels=max_pixels)
         with self._lock:
             find = self._detector(detector)
             began = time.perf_counter()
@@ -80,7 +94,7 @@ class Analyser:
             detected = time.perf_counter()
             faces = self._landmarker.faces(picture, found)
             ended = time.perf_counter()
-        return Analysis(picture, faces, self.scheme, detected - began, ended - detected)
+        return Analysis(picture.name, picture.size, faces, self.scheme, detected - began, ended - detected)
 
     def _detector(self, spec: str) -> Detector:
         if spec not in self._detectors:

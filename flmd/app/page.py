@@ -6,17 +6,20 @@ browser, which pass through a temporary folder.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import sys
+from collections.abc import Hashable
 from pathlib import Path
 
 import cv2
 import streamlit as st
 from PIL import Image
 
-from flmd.app import inputs, results
-from flmd.app.analysis import Analyser, DetectorError
-from flmd.app.drawing import icon
+from flmd.app import inputs, loaded, results, turns
+from flmd.app.analysis import Analyser, DetectorError, opened
+from flmd.app.drawing import Marks, icon
 from flmd.app.model_files import model_files
 from flmd.app.settings import PageSettings
 from flmd.app.words import plain, sentence
@@ -28,18 +31,13 @@ STYLE = """<style>
 [data-testid="stMetricValue"] { font-size: 1.5rem; }
 </style>"""
 FAILED = "Something went wrong here, and it is not your fault. The cause is in the server's log."
+BUSY = "Too many pictures are being looked at just now. Try again in a moment."
 log = logging.getLogger("flmd.app")
 DETECTORS = {
     "haar": "Haar cascade: frontal faces",
     "yunet": "YuNet: faces at any angle",
     "none": "None: the whole picture is one face",
 }
-
-
-@st.cache_resource(max_entries=4, show_spinner="Loading the model …")
-def analyser(path: str, changed: int, size: int) -> Analyser:
-    """A model, loaded once for all visitors; again when its file changes."""
-    return Analyser(Path(path))
 
 
 def main(settings: PageSettings) -> None:
@@ -59,29 +57,37 @@ def main(settings: PageSettings) -> None:
     if model is None or sent is None:
         return
     try:
-        state = model.stat()
-        look = analyser(str(model), state.st_mtime_ns, state.st_size)
+        look, version = loaded.model(model)
     except (FlmdError, OSError) as error:
         log.warning("%s: %s", model, error)
         st.error(f"The model {plain(model.name)} cannot be used. Choose another one.")
         return
     try:
-        analysis = results.remembered(
-            (str(model), state.st_mtime_ns, detector, sent.digest),
-            lambda: look(sent.data, sent.name, detector, max_pixels=settings.max_megapixels * 1e6),
-        )
+        _look(look, sent, detector, (version, detector, sent.digest), marks, settings)
+    except turns.BusyError:
+        st.warning(BUSY, icon=":material/hourglass_empty:")
+        st.button("Try again", key="try_again")
     except DetectorError as error:
         log.warning("%s", error)
         st.error("This face detector cannot be used. Choose another one.")
-        return
     except FlmdError as error:
         st.error(plain(sentence(error, max_megapixels=settings.max_megapixels)))
-        return
     except (cv2.error, MemoryError):  # a picture that is sound as far as its header says
         log.exception("a picture was too much")
         st.error("This picture cannot be worked on.")
-        return
-    results.show(analysis, marks)
+
+
+def _look(
+    look: Analyser, sent: inputs.Sent, detector: str, key: Hashable, marks: Marks, settings: PageSettings
+) -> None:
+    """Look at a picture, unless that was done, and show what was found; its pixels are let go of then."""
+    again = functools.partial(opened, sent.data, sent.name, max_pixels=settings.max_megapixels * 1e6)
+    with contextlib.ExitStack() as turn:
+        with st.spinner("Looking at the picture …"):
+            turn.enter_context(turns.TURNS.turn())
+            picture = again()
+            analysis = results.remembered(key, lambda: look(picture, detector))
+        results.show(analysis, picture, again, marks)
 
 
 def _choose_model(settings: PageSettings) -> Path | None:

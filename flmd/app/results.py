@@ -16,6 +16,7 @@ from flmd.app.annotations import annotation_file, offered
 from flmd.app.drawing import Marks
 from flmd.app.words import plain
 from flmd.errors import FlmdError
+from flmd.inference.picture import Picture
 
 SHOWN = 1400  # px, the longer side of the picture on the page
 FACE_SIDE, MOST_FACES = 168, 24  # px; two side by side on a phone
@@ -34,14 +35,18 @@ def remembered(key: Hashable, make: Callable[[], Analysis]) -> Analysis:
     """The visitor's last analysis, made anew only when it was another picture, model or detector."""
     last = st.session_state.get("analysis")
     if last is None or last[0] != key:
-        with st.spinner("Looking at the picture …"):
-            last = st.session_state["analysis"] = (key, make())
+        last = st.session_state["analysis"] = (key, make())
     analysis: Analysis = last[1]
     return analysis
 
 
-def show(analysis: Analysis, marks: Marks) -> None:
-    """Everything about a picture that was looked at."""
+def show(analysis: Analysis, picture: Picture, again: Callable[[], Picture], marks: Marks) -> None:
+    """Everything about a picture that was looked at.
+
+    Parameters
+    ----------
+    again : opens it again, later, when its pixels are no longer in memory.
+    """
     faces = analysis.faces
     if not faces:
         st.warning(
@@ -51,18 +56,18 @@ def show(analysis: Analysis, marks: Marks) -> None:
         )
     left, right = st.columns([5, 2], gap="medium")
     with left:
-        shown = drawing.annotated(analysis.picture, faces, marks, longest_side=SHOWN)
+        shown = drawing.annotated(picture, faces, marks, longest_side=SHOWN)
         st.image(_jpeg(shown), width="stretch", alt="The picture with the faces that were found")
     with right:
         _numbers(analysis)
         if faces:
-            _downloads(analysis, marks)
+            _downloads(analysis, again, marks)
     if faces:
-        _each_face(analysis, marks)
+        _each_face(analysis, picture, marks)
 
 
 def _numbers(analysis: Analysis) -> None:
-    width, height = analysis.picture.size
+    width, height = analysis.size
     with st.container(horizontal=True, key="numbers_found"):
         st.metric("Faces", len(analysis.faces))
         st.metric("Detection", _milliseconds(analysis.detection_seconds))
@@ -76,12 +81,12 @@ def _milliseconds(seconds: float) -> str:
     return f"{value:.1f} ms" if value < 100 else f"{value:.0f} ms"
 
 
-def _downloads(analysis: Analysis, marks: Marks) -> None:
-    stem = PurePosixPath(analysis.picture.name).stem
+def _downloads(analysis: Analysis, again: Callable[[], Picture], marks: Marks) -> None:
+    stem = PurePosixPath(analysis.name).stem
     st.download_button(
         "Picture (PNG)",
         # Made when it is asked for: a large picture takes a while to compress.
-        lambda: _png(drawing.annotated(analysis.picture, analysis.faces, marks)),
+        lambda: _png(drawing.annotated(again(), analysis.faces, marks)),
         file_name=f"{stem}_landmarks.png",
         mime="image/png",
         on_click="ignore",
@@ -108,12 +113,12 @@ def _downloads(analysis: Analysis, marks: Marks) -> None:
         st.caption(f"{name} does not keep: {plain(', '.join(sorted(file.lost)))}.")
 
 
-def _each_face(analysis: Analysis, marks: Marks) -> None:
+def _each_face(analysis: Analysis, picture: Picture, marks: Marks) -> None:
     st.subheader("Each face", anchor=False)
     with st.container(horizontal=True, key="each_face"):
         for number, face in enumerate(analysis.faces[:MOST_FACES], 1):
             assert face.box is not None
-            pixels = drawing.face_picture(analysis.picture, face, FACE_SIDE, marks)
+            pixels = drawing.face_picture(picture, face, FACE_SIDE, marks)
             score = face.attributes.get("score")
             with st.container(width=FACE_SIDE, gap=None):
                 st.image(_jpeg(pixels), alt=f"Face {number}")

@@ -52,9 +52,13 @@ def serve(settings: PageSettings, host: str, port: int) -> None:
     except ImportError:
         raise ParamsError("Streamlit is not installed", hint='pip install "flmd[app]"') from None
     _check_free(host, port)
-    # Imported before the first visitor comes, who would wait for it: OpenCV, torch and all formats.
+    # Done before the first visitor comes, who would wait for it: OpenCV, torch, all formats, the first model.
     for module in ("flmd.app.page", "flmd.inference.torch_backend"):
         importlib.import_module(module)
+    from flmd.app import loaded, model_files
+
+    for first in model_files.model_files(settings.models, Path.cwd())[:1]:
+        loaded.warm_up(first)
     page = Path(app.__file__).with_name("page.py")
     options = [f"--{name}={value}" for name, value in streamlit_options(settings, host, port)]
     streamlit.main(["run", str(page), *options, "--", settings.argument()], standalone_mode=False)

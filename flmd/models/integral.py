@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -85,8 +86,9 @@ class Integral(nn.Module):
         self.maps = nn.Conv2d(widths[1], points, 1)
         side = input_size // MAP_STRIDE
         # The middle of map pixel i is that of input pixels 4 i ... 4 i + 3, in units of the input's side.
-        place = (torch.arange(side, dtype=torch.float32) + 0.5) / side - 0.5
-        self.register_buffer("place", place, persistent=False)
+        # By numpy: on the device "meta" (load_model), torch would import its compiler for these sums.
+        place = (np.arange(side, dtype=np.float32) + np.float32(0.5)) / np.float32(side) - np.float32(0.5)
+        self.register_buffer("place", torch.tensor(place), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         across, down = self._shares(x)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest
 
-from flmd.app import fetch, inputs, page, results
+from flmd.app import fetch, inputs, page, results, turns
 from flmd.app.settings import PageSettings
 from tests.app.made_model import make_model
 from tests.app.picture_server import body, picture_server
@@ -87,3 +90,33 @@ def test_yunet_is_offered_with_its_file_only(settings: PageSettings, tmp_path: P
     assert len(shown(settings).selectbox(key="detector").options) == 2
     with_file = PageSettings(models=settings.models, yunet=str(tmp_path / "y.onnx"))
     assert "YuNet: faces at any angle" in shown(with_file).selectbox(key="detector").options
+
+
+def grey_picture() -> inputs.Sent:
+    return inputs.Sent(cv2.imencode(".png", np.full((90, 80, 3), 90, np.uint8))[1].tobytes(), "x.png")
+
+
+def test_a_visitor_who_would_wait_too_long_is_told_so_and_may_try_again(
+    settings: PageSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = turns.Turns(at_once=1, waiting=0)
+    monkeypatch.setattr(turns, "TURNS", queue)
+    monkeypatch.setattr(inputs, "picture", lambda _: grey_picture())
+    with queue.turn():
+        at = shown(settings)
+    assert [warning.value for warning in at.warning] == [page.BUSY]
+    at.button(key="try_again").click().run()
+    assert not at.exception
+    assert [warning.value[:17] for warning in at.warning] == ["No face was found"]
+    with queue.turn():  # it was given back
+        pass
+
+
+def test_no_pixels_stay_in_memory_between_two_looks(
+    settings: PageSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture of 50 megapixels has 150 MB, and the server remembers visitors for minutes."""
+    monkeypatch.setattr(inputs, "picture", lambda _: grey_picture())
+    at = shown(settings)
+    kept = pickle.dumps(at.session_state["analysis"])
+    assert len(kept) < 90 * 80 * 3

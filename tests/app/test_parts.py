@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flmd import formats
-from flmd.app.analysis import Analyser, DetectorError
+from flmd.app.analysis import Analyser, DetectorError, opened
 from flmd.app.annotations import annotation_file, offered
 from flmd.app.drawing import annotated, face_picture
 from flmd.app.fetch import FetchError
@@ -197,19 +197,21 @@ def test_points_are_drawn_on_what_they_mark(orientation: int) -> None:
 def test_an_analyser_says_what_it_cannot_use(tmp_path: Path) -> None:
     look = Analyser(make_model(tmp_path / "m.pt"))
     picture = cv2.imencode(".png", np.full((90, 80, 3), 90, np.uint8))[1].tobytes()
-    found = look(picture, "x.png", "none", max_pixels=1e6)
+    grey = opened(picture, "x.png", max_pixels=1e6)
+    found = look(grey, "none")
     assert [f.landmarks.shape for f in found.faces] == [(5, 2)]
-    assert found.faces[0].image == "x.png"
+    assert found.faces[0].image == found.name == "x.png"
+    assert found.size == (80, 90)
     assert found.detection_seconds >= 0 < found.landmark_seconds
-    assert look(picture, "x.png", "haar", max_pixels=1e6).faces == []
+    assert look(grey, "haar").faces == []
     for data, reason in ((b"", "image_empty"), (b"%!PS-Adobe", "image_unknown"), (picture[:50], "image_")):
         with pytest.raises(ImageError) as caught:
-            look(data, "x.png", "none", max_pixels=1e6)
+            opened(data, "x.png", max_pixels=1e6)
         assert caught.value.reason.startswith(reason)
     with pytest.raises(ImageError, match="limit"):
-        look(picture, "x.png", "none", max_pixels=80 * 90 - 1)
+        opened(picture, "x.png", max_pixels=80 * 90 - 1)
     with pytest.raises(DetectorError):
-        look(picture, "x.png", f"yunet:{tmp_path / 'none.onnx'}", max_pixels=1e6)
+        look(grey, f"yunet:{tmp_path / 'none.onnx'}")
 
 
 def test_the_command_hands_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

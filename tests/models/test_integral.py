@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -65,3 +68,23 @@ class Constant(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.value
+
+
+def test_sizes_alone_are_built_without_the_compiler() -> None:
+    """``load_model`` builds on "meta" first, where torch does sums by a package that takes seconds."""
+    code = """if True:
+        import sys, torch
+        from flmd import models
+        with torch.device("meta"):
+            models.build("integral", points=5, channels=1, input_size=32, width=8)
+        print("torch._dynamo" in sys.modules)
+        """
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.strip() == "False"
+
+
+@pytest.mark.parametrize("side", [8, 24, 40, 56])
+def test_places_are_the_middles_of_the_maps_pixels(side: int) -> None:
+    network = models.build("integral", points=1, channels=1, input_size=4 * side, width=8)
+    wanted = [(4 * i + 1.5 + 0.5) / (4 * side) - 0.5 for i in range(side)]  # pixels 4 i ... 4 i + 3
+    assert network.place.tolist() == pytest.approx(wanted, abs=1e-7)
