@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,7 +57,7 @@ def train_command(
     from flmd.training import distributed
     from flmd.training.faces_of import fit_arrays
 
-    with distributed.joined() as processes:
+    with distributed.joined() as processes, _no_empty_folders(out):
         if processes.first:
             terminal.say(f"settings: {origin}", err=True)
         if (out / "best.pt").exists() and not overwrite:
@@ -82,6 +84,19 @@ def train_command(
             )
             if result.best_by != "validation loss":
                 terminal.say("no face has split val: the best epoch is the best by training loss", err=True)
+
+
+@contextlib.contextmanager
+def _no_empty_folders(out: Path) -> Iterator[None]:
+    """A failure takes the folders along that were made for ``out``, as far as nothing is in them."""
+    new = [place for place in (out, *out.parents) if not place.exists()]
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for place in new:
+                place.rmdir()
+        raise
 
 
 def _record(store: Path, settings: Params) -> dict[str, object]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from flmd.cli import flmd as trainer
 from flmd.cli import flmd_data
@@ -33,6 +34,7 @@ WRITERS = [
     ("flmd-data convert {in}/s.h5 {out}/h --to lapa", ""),
     ("flmd-data convert {in}/s.h5 {out}/i --to hf-dataset", ""),
     ("flmd init {out}/j", ""),
+    ("flmd train {in}/s.h5 --params {in}/params.yaml --workers 1 --out {out}/k/l", ""),
 ]
 
 
@@ -44,6 +46,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_picture(folder / face.image, np.full((90, 90, 3), 90, np.uint8))
     convert_list(folder, faces, folder / "s.h5", size=32)[1].close()
     get("dlib-xml").write(faces, folder / "labels.xml", IBUG68)
+    settings = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8"))
+    settings["train"]["cpu"] = "native"  # what this process has loaded
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     return folder
 
 
