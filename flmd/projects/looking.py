@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flmd.conversion.face_source import FaceSource
+from flmd.conversion.opening import HDF5
 from flmd.conversion.stage import box_of, dataset_faces
 from flmd.core import images
 from flmd.core.dataset_params import DatasetParams
@@ -81,12 +82,12 @@ def _check_kind(source: Path, limits: Limits) -> None:
         raise InputError("no such file or folder", where=str(source))
     with open_tree(source, limits=limits) as tree:
         if tree.kind == "file":
-            raise InputError(
-                "is a single file",
-                where=str(source),
-                expected="a folder or an archive, with the pictures",
-                hint=f"name its folder, {source.resolve().parent}, or one with this file and its pictures",
-            )
+            hint = f"name its folder, {source.resolve().parent}, or one with this file and its pictures"
+            if tree.read(source.name, 0, len(HDF5)) == HDF5:
+                folder = source.with_suffix("")
+                hint = f"`flmd-data convert {source} {folder} --to hf-dataset` makes a folder of a face store"
+            expected = "a folder or an archive, with the pictures"
+            raise InputError("is a single file", where=str(source), expected=expected, hint=hint)
 
 
 def _first(faces: FaceSource, dataset: DatasetParams, rules: DatasetRules) -> Look:

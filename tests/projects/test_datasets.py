@@ -113,6 +113,10 @@ def test_remove_takes_what_stages_made_of_it_and_its_part_of_dvc_lock(
         (("add", "own", "../gone"), "../gone: no such file or folder"),
         (("add", "own", "../own/labels.json"), "is a single file; expected a folder or an archive"),
         (("add", "own", "../own/0.jpg"), "is a single file"),
+        (
+            ("add", "own", "../own/faces.h5"),
+            "convert ../own/faces.h5 ../own/faces --to hf-dataset`",
+        ),
         (("add", "own", "data/weights"), "no known format"),
         (("add", "own", "../own", "--format", "ptts"), "did you mean 'pts'?"),
         (
@@ -138,6 +142,7 @@ def test_what_will_not_do_is_one_line_and_changes_nothing(
     message: str,
 ) -> None:
     before = lines(project)
+    (project.parent / "own" / "faces.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     assert call(monkeypatch, *arguments) == 2
     error = capsys.readouterr().err
     assert message in error
