@@ -156,7 +156,19 @@ class AnnotatedFaces:
         return self.format.frame
 
     def __iter__(self) -> Iterator[Face | Skipped]:
-        return self.changes.each(self._read())
+        faces = self.changes.each(self._read())
+        return faces if self.pictures is self.tree else map(self._by_name_in_pictures, faces)
+
+    def _by_name_in_pictures(self, face: Face | Skipped) -> Face | Skipped:
+        """The face, its picture by the name that it has in the folder of pictures.
+
+        A reader that finds a picture among its own files calls it by its name there. The folder that the
+        user named for the pictures may be a part of the source, or hold it.
+        """
+        if isinstance(face, Skipped) or face.image in self.pictures:
+            return face
+        name = self.tree.name_in(self.pictures, face.image)
+        return face if name is None else replace(face, image=name)
 
     def _read(self) -> Iterator[Face | Skipped]:
         with blamed(self.format, "it reads"):

@@ -126,6 +126,10 @@ class FileTree(ABC):
     def close(self) -> None:
         """Let go of the file handle and of any unpacked copy. Reading afterwards is a ValueError."""
 
+    def name_in(self, other: FileTree, name: str) -> str | None:
+        """The name in ``other`` of a file of this tree, where it is one file on the disk; None elsewhere."""
+        return None
+
     def where(self, name: str) -> str:
         """A file as messages name it: ``faces.zip!helen/x.jpg``, or its plain path outside archives."""
         return f"{self.origin}!{shown(name)}"

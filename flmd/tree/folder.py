@@ -66,6 +66,14 @@ class PathTree(FileTree):
             raise refusal
         return self._root / name
 
+    def name_in(self, other: FileTree, name: str) -> str | None:
+        """See :meth:`FileTree.name_in`: folders of which one may lie in the other."""
+        if not isinstance(other, PathTree):
+            return None
+        path, root = (self._root / name).resolve(), other._root.resolve()
+        found = path.relative_to(root).as_posix() if path.is_relative_to(root) else ""
+        return found if found in other else None
+
     def _unreadable(self, name: str, error: OSError) -> InputError:
         return InputError(error.strerror or str(error), where=self.where(name))
 

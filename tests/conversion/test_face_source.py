@@ -192,3 +192,35 @@ def test_a_store_copied_in_another_scheme_keeps_its_crops(tmp_path):
     with FaceStore(tmp_path / "u.h5") as bare:
         assert not bare.has_crops
     assert sorted(p.name for p in tmp_path.iterdir()) == ["p", "s.h5", "t.h5", "u.h5"]
+
+
+@pytest.mark.parametrize(
+    ("where", "image"),
+    [
+        ("set/imgs", "a.jpg"),  # a part of the source
+        ("set", "imgs/a.jpg"),  # the source itself
+        (".", "set/imgs/a.jpg"),  # what holds the source
+        ("linked", "a.jpg"),  # by another way
+        ("elsewhere", "imgs/a.jpg"),  # a copy that is laid out as the source is
+    ],
+)
+def test_pictures_that_a_reader_finds_itself_are_found_in_the_folder_named_for_them(
+    tmp_path: Path, where: str, image: str
+) -> None:
+    get("pts").write([face("a.jpg")], tmp_path / "set" / "annot", IBUG68)
+    for folder in ("set", "elsewhere"):
+        write_picture(tmp_path / folder / "imgs" / "a.jpg", np.zeros((200, 200, 3), np.uint8))
+    (tmp_path / "linked").symlink_to(tmp_path / "set" / "imgs")
+    with open_faces(tmp_path / "set", pictures=tmp_path / where) as found:
+        (only,) = found
+        assert isinstance(only, Face)
+        assert only.image == image
+        assert found.pictures is not None
+        assert found.pictures.size(image) > 0
+
+
+def test_a_picture_that_is_nowhere_keeps_its_name(tmp_path: Path) -> None:
+    get("pts").write([face("a.jpg")], tmp_path / "set" / "annot", IBUG68)
+    write_picture(tmp_path / "other" / "a.jpg", np.zeros((200, 200, 3), np.uint8))
+    (only,) = faces_of(tmp_path / "set", pictures=tmp_path / "other")
+    assert only.image == "annot/a.jpg"
