@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flmd.errors import InputError
-from flmd.face import BOX_SOURCES, SPLITS, VISIBLE, Face, SkipFace, Skipped
+from flmd.face import BOX_SOURCES, HIDDEN, NOT_LABELLED, SPLITS, VISIBLE, Face, SkipFace, Skipped
 from flmd.formats.coco_names import FACE, FACE_IN, CocoNames, categories_in
 from flmd.formats.common.json_lists import (
     PicturesByPath,
@@ -26,6 +26,9 @@ from flmd.schemes import Scheme
 from flmd.schemes.name_choice import PointOrders
 from flmd.tree import FileTree
 from flmd.tree.names import shown
+
+_NOTHING: dict[str, Any] = {}
+_KINDS = {NOT_LABELLED, HIDDEN, VISIBLE}
 
 
 def own_word(info: Any) -> dict[str, Any]:
@@ -43,6 +46,7 @@ class CocoReader:
         self._split = split_of(name) or ""
         self._pictures = PicturesByPath(tree, name, self._split)
         self._images: dict[Hashable, tuple[str, tuple[int, int] | None]] = {}
+        self._at_hand: tuple[str | None, str | None] = None, None
         self._one_is_visible = True
 
     def survey(self) -> None:
@@ -104,12 +108,14 @@ class CocoReader:
     def _face(self, annotation: Any, where: str) -> Face | Skipped:
         if not isinstance(annotation, dict):
             return Skipped("bad_annotation", where, "an annotation that is no dictionary")
-        where = f"{where} (annotation {shown(str_of(annotation.get('id')))})"
+        number = annotation.get("id")
+        named = number if type(number) is int and abs(number) < 1 << 64 else shown(str_of(number))
+        where = f"{where} (annotation {named})"
         try:
             image, size = self._image(annotation.get("image_id"))
             landmarks, visibility, box_key = self._points(annotation)
             own = annotation.get("flmd")
-            own = own if isinstance(own, dict) else {}
+            own = own if isinstance(own, dict) else _NOTHING
             source = own.get("box_source", "annotated")
             source = source if source in BOX_SOURCES else "annotated"
             box = None
@@ -141,7 +147,9 @@ class CocoReader:
         if known is None:
             raise SkipFace("unknown_image", f"image_id {str_of(image_id)} is of no picture in the file")
         file, size = known
-        image = self._pictures.find(file)
+        if file != self._at_hand[0]:  # the faces of a picture mostly follow each other
+            self._at_hand = file, self._pictures.find(file)
+        image = self._at_hand[1]
         if image is None:
             what = f"{file[:200]!r} is not a picture in the tree" if file else "the picture has no file_name"
             raise SkipFace("bad_path", what)
@@ -176,16 +184,17 @@ class CocoReader:
             what = f"{len(numbers)} numbers in keypoints, expected 3 x {self._count}"
             raise SkipFace("wrong_point_count", what)
         x_y_v = numbers.reshape(-1, 3)
-        v = x_y_v[:, 2]
-        wrong = (v != 0) & (v != 1) & (v != 2)
-        if wrong.any():
-            what = f"v of point {wrong.argmax()} is {v[wrong][0]:g}, expected 0, 1 or 2"
-            raise SkipFace("bad_visibility", what)
+        said = values[2::3]
+        kinds = set(said)  # mostly of one number: then there is nothing to look up point by point
+        if not kinds <= _KINDS:
+            point = next(i for i, v in enumerate(said) if v not in _KINDS)
+            raise SkipFace("bad_visibility", f"v of point {point} is {said[point]:g}, expected 0, 1 or 2")
         landmarks = x_y_v[:, :2].astype(np.float32)
-        landmarks[v == 0] = np.nan
-        visibility = v.astype(np.uint8)
-        if self._one_is_visible:
-            visibility[v == 1] = VISIBLE
+        visibility = x_y_v[:, 2].astype(np.uint8)
+        if 0 in kinds:
+            landmarks[visibility == NOT_LABELLED] = np.nan
+        if self._one_is_visible and 1 in kinds:
+            visibility[visibility == HIDDEN] = VISIBLE
         if layout is not None:
             landmarks, visibility = layout.points(landmarks, visibility)
         return landmarks, visibility, box_key

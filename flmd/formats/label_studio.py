@@ -34,7 +34,7 @@ from flmd.formats.label_studio_tasks import (
     regions_of,
 )
 from flmd.formats.label_studio_writer import write
-from flmd.formats.layout import photo_of, split_of, without_unions
+from flmd.formats.layout import LARGEST, photo_of, split_of, without_unions
 from flmd.schemes import Scheme
 from flmd.schemes.point_names import LEFT_OUT, PointOrder
 from flmd.tree import FileTree
@@ -139,9 +139,10 @@ class LabelStudio(Format):
                 short = tree.size(name) <= MOST_HELD
                 labels = tasks.first_labels() if short else first_labels(tree, name)
                 order = orders.of(list(labels), tree.where(name), whole=False) if labels else PointOrder({})
+                places = _Places(order)
                 for number, (line, task) in enumerate(tasks):
                     where = f"{tree.where(name)}:{line} (task {number})"
-                    for face in _faces(task, where, order, scheme.count, pictures):
+                    for face in _faces(task, where, places, scheme.count, pictures):
                         if isinstance(face, Face):
                             face.split = split
                         yield face
@@ -170,14 +171,18 @@ class _Group:
 
 def _groups(annotation: dict[str, Any]) -> list[_Group]:
     """The regions of an annotation by face: rectangles with their points first, other points after."""
+    by_kind = regions_of(annotation, "rectanglelabels", "keypointlabels")
     groups: dict[str, _Group] = {}
-    for number, region in enumerate(regions_of(annotation, "rectanglelabels")):
+    for number, region in enumerate(by_kind["rectanglelabels"]):
         groups.setdefault(str(region.get("id", f"\0{number}")), _Group(region))
     boxes = list(groups.values())
     alone = _Group()
-    for region in regions_of(annotation, "keypointlabels"):
+    for region in by_kind["keypointlabels"]:
         parent = region.get("parentID")
-        group = groups.setdefault(str(parent), _Group()) if isinstance(parent, str | int) else alone
+        if not isinstance(parent, str | int):
+            group = alone
+        else:
+            group = groups.get(str(parent)) or groups.setdefault(str(parent), _Group())
         group.points.append(region)
     if len(boxes) == 1 and not boxes[0].points:
         boxes[0].points = alone.points
@@ -186,7 +191,7 @@ def _groups(annotation: dict[str, Any]) -> list[_Group]:
 
 
 def _faces(
-    task: Any, where: str, order: PointOrder, count: int, pictures: PicturesByUrl
+    task: Any, where: str, places: _Places, count: int, pictures: PicturesByUrl
 ) -> Iterator[Face | Skipped]:
     annotations = annotations_of(task)
     if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
@@ -209,28 +214,28 @@ def _faces(
                 try:
                     if image is None:
                         raise SkipFace("bad_path", "the task's data name no picture in the tree")
-                    yield _face(group, image, here, order, count)
+                    yield _face(group, image, here, places, count)
                 except SkipFace as fault:
                     yield fault.at(here)
 
 
-def _face(group: _Group, image: str, where: str, order: PointOrder, count: int) -> Face:
-    size = None
-    landmarks = np.full((count, 2), np.nan, np.float32)
-    seen: set[int] = set()
-    for region in group.points:
-        label = label_of(region)
-        place = None if label is None else order.place(label)
-        if place == LEFT_OUT:
-            continue
-        if place is None:
-            what = f"label {label[:40]!r}" if label is not None else "a point without one label"
-            raise SkipFace("unknown_label", f"{what}, expected a name of the scheme's points, or a number")
-        if place in seen:
-            raise SkipFace("duplicate_point", f"label {label!r} occurs twice")
-        seen.add(place)
-        size = _size(region)
-        landmarks[place] = _pixels(region, size, ("x", "y"))[:2]
+class _Places(dict[str, int]):
+    """Where the points with these labels go; KeyError for those that are none or are left out."""
+
+    def __init__(self, order: PointOrder) -> None:
+        super().__init__()
+        self.order = order
+
+    def __missing__(self, label: str) -> int:
+        place = self.order.place(label)
+        if place is None or place == LEFT_OUT:
+            raise KeyError(label)
+        self[label] = place
+        return place
+
+
+def _face(group: _Group, image: str, where: str, places: _Places, count: int) -> Face:
+    landmarks, size = _plain_points(group.points, places, count) or _points(group.points, places.order, count)
     box = None
     if group.box is not None:
         size = _size(group.box)
@@ -251,6 +256,58 @@ def _face(group: _Group, image: str, where: str, order: PointOrder, count: int) 
         image_size=size,
         where=where,
     )
+
+
+def _plain_points(
+    points: list[dict[str, Any]], places: _Places, count: int
+) -> tuple[NDArray[np.float32], tuple[int, int]] | None:
+    """What _points gives, in a tenth of the time; None where a region is any different from the first."""
+    try:
+        values = [region["value"] for region in points]
+        labels = [value["keypointlabels"] for value in values]
+        at = [places[label] for (label,) in labels]
+        percent = [value["x"] for value in values] + [value["y"] for value in values]
+        widths = [region["original_width"] for region in points]
+        heights = [region["original_height"] for region in points]
+        turned = any(region.get("image_rotation") for region in points)
+        alike = widths.count(widths[0]) == heights.count(heights[0]) == len(points) == len(set(at))
+    except (KeyError, ValueError, TypeError, IndexError):
+        return None
+    types = (*map(type, widths), *map(type, heights))
+    if turned or not alike or types.count(int) != len(types) or {*map(type, labels)} != {list}:
+        return None
+    size = _size(points[0])
+    pixels = (
+        numbers_in(percent, "the regions' x, y").reshape(2, -1).T * np.array(size, np.float64) / 100 - 0.5
+    )
+    if not (np.abs(pixels) <= LARGEST).all():
+        return None
+    landmarks = np.full((count, 2), np.nan, np.float32)
+    landmarks[at] = pixels
+    return landmarks, size
+
+
+def _points(
+    points: list[dict[str, Any]], order: PointOrder, count: int
+) -> tuple[NDArray[np.float32], tuple[int, int] | None]:
+    """(count, 2) pixels and the picture's size; SkipFace for the first region at fault."""
+    size = None
+    landmarks = np.full((count, 2), np.nan, np.float32)
+    seen: set[int] = set()
+    for region in points:
+        label = label_of(region)
+        place = None if label is None else order.place(label)
+        if place == LEFT_OUT:
+            continue
+        if place is None:
+            what = f"label {label[:40]!r}" if label is not None else "a point without one label"
+            raise SkipFace("unknown_label", f"{what}, expected a name of the scheme's points, or a number")
+        if place in seen:
+            raise SkipFace("duplicate_point", f"label {label!r} occurs twice")
+        seen.add(place)
+        size = _size(region)
+        landmarks[place] = _pixels(region, size, ("x", "y"))[:2]
+    return landmarks, size
 
 
 def _size(region: dict[str, Any]) -> tuple[int, int]:

@@ -62,7 +62,7 @@ def labels_in(tasks: Iterable[Any]) -> dict[str, None]:
     labels: dict[str, None] = {}
     for task in tasks:
         for annotation in annotations_of(task):
-            for region in regions_of(annotation, "keypointlabels"):
+            for region in regions_of(annotation, "keypointlabels")["keypointlabels"]:
                 label = label_of(region)
                 if label:
                     labels[label] = None
@@ -75,12 +75,16 @@ def annotations_of(task: Any) -> list[dict[str, Any]]:
     return [a for a in given if isinstance(a, dict)] if isinstance(given, list) else []
 
 
-def regions_of(annotation: dict[str, Any], kind: str) -> Iterator[dict[str, Any]]:
-    """The regions of a type that have a value."""
+def regions_of(annotation: dict[str, Any], *kinds: str) -> dict[str, list[dict[str, Any]]]:
+    """The regions of each of some types that have a value."""
+    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     result = annotation.get("result")
     for region in result if isinstance(result, list) else ():
-        if isinstance(region, dict) and region.get("type") == kind and isinstance(region.get("value"), dict):
-            yield region
+        if isinstance(region, dict) and isinstance(region.get("value"), dict):
+            kind = region.get("type")
+            if isinstance(kind, str) and kind in found:
+                found[kind].append(region)
+    return found
 
 
 def label_of(region: dict[str, Any]) -> str | None:

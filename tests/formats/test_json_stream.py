@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flmd.errors import InputError
-from flmd.formats.common import json_stream
+from flmd.formats.common import json_fast, json_stream
 from flmd.formats.common.json_stream import JsonStream, outline
 
 VALUES = st.recursive(
@@ -117,3 +117,55 @@ def test_random_damage_ends_in_values_or_input_error() -> None:
             data[draw.randrange(len(data))] = draw.randrange(256)
         with contextlib.suppress(InputError):
             streamed(bytes(data[: draw.randint(1, len(data))]))
+
+
+BIG = '{"id": 1, "a": [1.5, "x}, {\\"id\\": "], "n": {"id": 2}}'
+
+
+@pytest.mark.parametrize("between", [", ", ",\n", ",", " ,\n\t"])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "null",
+        "7",
+        '{"a": 1}',
+        '{"id": NaN}',
+        '{"id": 99999999999999999999}',
+        '{"id": -9999999999999999999, "b": 0.5}',
+        '{"id": "\\ud800"}',
+        '{"id": 1, "l": [{"id": 2}, {"id": 3},\n{"id": 4}]}',
+    ],
+)
+def test_items_that_follow_each_other_alike_are_those_of_json(between: str, odd: str) -> None:
+    """Quickly decoded items, one that is different among them, and the lines of all."""
+    items = [BIG] * 4 + [odd] + [BIG.replace("1.5", str(i)) for i in range(40)]
+    text = "[" + between.join(items) + "]"
+    document = JsonStream(io.BytesIO(text.encode()), "x")
+    found = [(document.line, repr(item)) for item in document.items()]
+    lines = [
+        text.count("\n", 0, text.index("[") + 1 + sum(len(i) + len(between) for i in items[:n])) + 1
+        for n in range(45)
+    ]
+    assert found == [
+        (line, repr(json.loads(item, parse_constant=str))) for line, item in zip(lines, items, strict=True)
+    ]
+
+
+def test_items_are_decoded_by_orjson_once_it_is_seen_what_stands_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoded = []
+    loads = json_fast.orjson.loads
+    monkeypatch.setattr(json_fast.orjson, "loads", lambda text: decoded.append(text) or loads(text))
+    text = "[" + ",\n".join([BIG] * 9) + "]"
+    assert len(list(JsonStream(io.BytesIO(text.encode()), "x").items())) == 9
+    assert decoded == [BIG] * 7  # not the first, from which it is learnt, nor the last, which ends otherwise
+
+
+@pytest.mark.parametrize("broken", ['{"id": 1,}', '{"id": 1', "{'id': 1}"])
+def test_a_broken_item_among_others_is_said_with_its_line(broken: str) -> None:
+    text = "[" + ",\n".join([BIG] * 5 + [broken, BIG]) + "]"
+    found = []
+    with pytest.raises(InputError, match="x:[67]: broken JSON"):
+        found.extend(JsonStream(io.BytesIO(text.encode()), "x").items())
+    assert len(found) == 5

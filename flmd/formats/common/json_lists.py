@@ -19,6 +19,7 @@ from flmd.tree import FileTree
 
 HEAD = 32 << 10  # bytes of a file that detection looks at first
 _MOST_PROBED = 300
+_PLAIN = 1e30  # numbers up to here, and down to one through it, float32 holds
 _NUMBERS = {int, float}  # not bool, which json gives for true
 
 
@@ -84,7 +85,10 @@ def numbers_in(values: Any, what: str) -> NDArray[np.float64]:
             numbers = np.array(values, np.float64)
         except OverflowError:  # a whole number beyond float64
             numbers = np.array([np.inf])
-        if bool((np.abs(numbers) <= LARGEST).all()):
+        # The sum of squares is one call where the comparison is three.
+        with np.errstate(over="ignore"):
+            small = bool(numbers.dot(numbers) <= LARGEST)
+        if small or bool((np.abs(numbers) <= LARGEST).all()):
             return numbers
         values = [v for v in values if not abs(v) <= LARGEST]
         raise SkipFace("not_a_number", f"{what} holds {_short(values[0])}, which float32 cannot hold")
@@ -106,6 +110,10 @@ def box_in(value: Any, what: str) -> NDArray[np.float32] | None:
     """(4,) x, y, width, height, or None where there is none; SkipFace("bad_box") for a wrong one."""
     if value is None:
         return None
+    if type(value) is list and len(value) == 4 and set(map(type, value)) <= _NUMBERS:
+        x, y, width, height = value
+        if max(-x, x, -y, y, width, height) < _PLAIN and width > 1 / _PLAIN and height > 1 / _PLAIN:
+            return np.array(value, np.float64).astype(np.float32)
     try:
         box = numbers_in(value, what).astype(np.float32)
     except SkipFace as fault:

@@ -1,4 +1,4 @@
-"""Reading big JSON item by item: memory holds one item of an array, decoded by json's C scanner."""
+"""Reading big JSON item by item: memory holds one item of an array, decoded by orjson or json's C scanner."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from flmd.errors import InputError
+from flmd.formats.common.json_fast import Between
 
 LARGEST_ITEM = 8 << 20  # characters of one item, which decoded takes up to 40 times as many bytes
 _CHUNK = 1 << 18
@@ -19,29 +20,11 @@ _NUMBER_TAIL = 4  # "12" may go on as "12.5" and "1" as "1e+5"
 _BLANK = re.compile(r"[ \t\n\r]*")
 
 
-class JsonStream:
-    """A JSON document whose top-level array, or arrays in a top-level object, are read item by item.
-
-    Iterate :meth:`members` and, in it, :meth:`items` or :meth:`value`; what is asked of neither is
-    passed over. Bytes are UTF-8, or UTF-16 with a byte order mark; undecodable bytes of UTF-8 are kept
-    as surrogate escapes. ``NaN`` and ``Infinity``, which are no JSON, arrive as their names ("NaN"), which
-    no check for a number accepts. A key that an item repeats has its last value, as with ``json``; a key
-    that the top-level object repeats is yielded again.
-
-    Attributes
-    ----------
-    kind : "object", "array", or "" for anything else.
-    line : of the item at hand, from 1.
-
-    Raises
-    ------
-    InputError : with line and column, from any method: broken or truncated JSON, nesting too deep for the
-        decoder, a whole number of thousands of digits, an item above LARGEST_ITEM, text after the end.
-    """
+class _JsonText:
+    """The text of a document as far as it was read, and the place in it."""
 
     def __init__(self, stream: BinaryIO, where: str) -> None:
         self._stream, self._where = stream, where
-        self._decode_item = json.JSONDecoder(parse_constant=str).raw_decode
         head = stream.read(4)
         encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8"
         head = head.removeprefix(codecs.BOM_UTF8) if encoding == "utf-8" else head
@@ -51,103 +34,15 @@ class JsonStream:
         ).decode
         self._text, self._at, self._ended = "", 0, False
         self._counted, self._line, self._column = 0, 1, 0
-        self._open = False  # a value stands at hand that nobody asked for yet
+        self._between = Between()
+        if encoding == "utf-16":
+            self._between.switch_off()
         self._decode_more(head, _CHUNK)
-        self.line = 1
-        self.kind = {"{": "object", "[": "array"}.get(self._peek(), "")
-
-    def members(self) -> Iterator[str]:
-        """Keys of the top-level object, in file order."""
-        yield from self._members()
-        self._finish()
-
-    def items(self) -> Iterator[Any]:
-        """Items of the array at hand, decoded; of the top-level one where the document is an array."""
-        top = not self._open
-        self._open = False
-        yield from self._items()
-        if top:
-            self._finish()
-
-    def at_array(self) -> bool:
-        """Whether the value at hand is an array."""
-        return self._peek() == "["
-
-    def value(self) -> Any:
-        """The value at hand, decoded whole."""
-        self._open = False
-        return self._item()
 
     def fail(self, what: str, *, hint: str | None = None) -> InputError:
         """The error for what was found at the place that was reached."""
         self._count_lines(self._at)
         return InputError(what, where=f"{self._where}:{self._line}", hint=hint)
-
-    def _members(self) -> Iterator[str]:
-        self._take("{")
-        if self._peek() == "}":
-            self._at += 1
-            return
-        while True:
-            if self._peek() != '"':
-                raise self._broken("a key in quotes")
-            key = self._item()
-            self._take(":")
-            self._peek()
-            self._open = True
-            yield key
-            if self._open:
-                self._pass_over()
-            if self._comma_or("}"):
-                return
-
-    def _items(self) -> Iterator[Any]:
-        self._take("[")
-        if self._peek() == "]":
-            self._at += 1
-            return
-        while True:
-            yield self._item()
-            if self._comma_or("]"):
-                return
-
-    def _pass_over(self) -> None:
-        """Leave out a value; arrays and objects one level deep are not held as a whole."""
-        self._open = False
-        first = self._peek()
-        if first == "[":
-            deque(self._items(), maxlen=0)
-        elif first == "{":
-            for _ in self._members():
-                self._open = False
-                self._item()
-        else:
-            self._item()
-
-    def _item(self) -> Any:
-        self._peek()
-        self._count_lines(self._at)
-        self.line = self._line
-        while True:
-            try:
-                value, end = self._decode_item(self._text, self._at)
-            except json.JSONDecodeError as error:
-                cut = error.pos > len(self._text) - _TAIL or error.msg.startswith("Unterminated string")
-                if cut and len(self._text) - self._at > LARGEST_ITEM:
-                    raise self._problem(f"an item of more than {LARGEST_ITEM} characters") from None
-                if cut and self._more():
-                    continue
-                self._at = min(error.pos, len(self._text))
-                raise self._problem(f"broken JSON ({error.msg})", self._truncated()) from None
-            except RecursionError:
-                raise self._problem("nested too deeply") from None
-            except ValueError as error:  # int() takes no text of thousands of digits
-                raise self._problem(f"a number that cannot be read ({error})") from None
-            number = type(value) is int or type(value) is float
-            if number and end > len(self._text) - _NUMBER_TAIL and self._more():
-                continue
-            self._at = end
-            return value
 
     def _comma_or(self, close: str) -> bool:
         """Take a comma (False) or the closing bracket (True)."""
@@ -187,6 +82,7 @@ class JsonStream:
         try:
             read = self._stream.read(size)
             self._ended = not read
+            self._between.look_at(data + read)
             text = self._decode(data + read, self._ended)
         except UnicodeDecodeError as error:
             self._ended = True
@@ -219,6 +115,139 @@ class JsonStream:
         if self._counted <= self._at:
             self._count_lines(self._at)
         return self.fail(f"{what} at column {self._column + 1}", hint=hint)
+
+
+class JsonStream(_JsonText):
+    """A JSON document whose top-level array, or arrays in a top-level object, are read item by item.
+
+    Iterate :meth:`members` and, in it, :meth:`items` or :meth:`value`; what is asked of neither is
+    passed over. Bytes are UTF-8, or UTF-16 with a byte order mark; undecodable bytes of UTF-8 are kept
+    as surrogate escapes. ``NaN`` and ``Infinity``, which are no JSON, arrive as their names ("NaN"), which
+    no check for a number accepts. A key that an item repeats has its last value, as with ``json``; a key
+    that the top-level object repeats is yielded again.
+
+    Attributes
+    ----------
+    kind : "object", "array", or "" for anything else.
+    line : of the item at hand, from 1.
+
+    Raises
+    ------
+    InputError : with line and column, from any method: broken or truncated JSON, nesting too deep for the
+        decoder, a whole number of thousands of digits, an item above LARGEST_ITEM, text after the end.
+    """
+
+    def __init__(self, stream: BinaryIO, where: str) -> None:
+        super().__init__(stream, where)
+        self._decode_item = json.JSONDecoder(parse_constant=str).raw_decode
+        self._open = False  # a value stands at hand that nobody asked for yet
+        self.line = 1
+        self.kind = {"{": "object", "[": "array"}.get(self._peek(), "")
+
+    def members(self) -> Iterator[str]:
+        """Keys of the top-level object, in file order."""
+        yield from self._members()
+        self._finish()
+
+    def items(self) -> Iterator[Any]:
+        """Items of the array at hand, decoded; of the top-level one where the document is an array."""
+        top = not self._open
+        self._open = False
+        yield from self._items()
+        if top:
+            self._finish()
+
+    def at_array(self) -> bool:
+        """Whether the value at hand is an array."""
+        return self._peek() == "["
+
+    def value(self) -> Any:
+        """The value at hand, decoded whole."""
+        self._open = False
+        return self._item()
+
+    def _members(self) -> Iterator[str]:
+        self._take("{")
+        if self._peek() == "}":
+            self._at += 1
+            return
+        while True:
+            if self._peek() != '"':
+                raise self._broken("a key in quotes")
+            key = self._item()
+            self._take(":")
+            self._peek()
+            self._open = True
+            yield key
+            if self._open:
+                self._pass_over()
+            if self._comma_or("}"):
+                return
+
+    def _items(self) -> Iterator[Any]:
+        self._take("[")
+        if self._peek() == "]":
+            self._at += 1
+            return
+        self._between.forget()
+        while True:
+            item = self._quick_item() if self._between.usable else None
+            yield self._item(learn=not self._between.usable) if item is None else item
+            if self._comma_or("]"):
+                return
+
+    def _quick_item(self) -> Any:
+        """The item at hand, decoded by orjson; None where it is not seen where it ends."""
+        self._peek()
+        end = self._between.end_of(self._text, self._at)
+        while end < 0 and len(self._text) - self._at <= LARGEST_ITEM and self._more():
+            end = self._between.end_of(self._text, self._at)
+        item = None if end < 0 else self._between.decoded(self._text[self._at : end])
+        if item is not None:
+            self._count_lines(self._at)
+            self.line = self._line
+            self._at = end
+        return item
+
+    def _pass_over(self) -> None:
+        """Leave out a value; arrays and objects one level deep are not held as a whole."""
+        self._open = False
+        first = self._peek()
+        if first == "[":
+            deque(self._items(), maxlen=0)
+        elif first == "{":
+            for _ in self._members():
+                self._open = False
+                self._item()
+        else:
+            self._item()
+
+    def _item(self, *, learn: bool = False) -> Any:
+        self._peek()
+        self._count_lines(self._at)
+        self.line = self._line
+        while True:
+            try:
+                value, end = self._decode_item(self._text, self._at)
+            except json.JSONDecodeError as error:
+                cut = error.pos > len(self._text) - _TAIL or error.msg.startswith("Unterminated string")
+                if cut and len(self._text) - self._at > LARGEST_ITEM:
+                    raise self._problem(f"an item of more than {LARGEST_ITEM} characters") from None
+                if cut and self._more():
+                    continue
+                self._at = min(error.pos, len(self._text))
+                raise self._problem(f"broken JSON ({error.msg})", self._truncated()) from None
+            except RecursionError:
+                raise self._problem("nested too deeply") from None
+            except ValueError as error:  # int() takes no text of thousands of digits
+                raise self._problem(f"a number that cannot be read ({error})") from None
+            number = type(value) is int or type(value) is float
+            if number and end > len(self._text) - _NUMBER_TAIL and self._more():
+                continue
+            if learn:
+                self._between.learn(self._text, self._at, end)
+            self._at = end
+            return value
 
 
 def outline(data: bytes) -> tuple[str, dict[str, list[Any]]]:
