@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flmd.errors import InputError
-from flmd.formats.common import json_fast, json_stream
+from flmd.formats.common import json_stream
 from flmd.formats.common.json_stream import JsonStream, outline
 
 VALUES = st.recursive(
@@ -149,17 +149,6 @@ def test_items_that_follow_each_other_alike_are_those_of_json(between: str, odd:
     assert found == [
         (line, repr(json.loads(item, parse_constant=str))) for line, item in zip(lines, items, strict=True)
     ]
-
-
-def test_items_are_decoded_by_orjson_once_it_is_seen_what_stands_between(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    decoded = []
-    loads = json_fast.orjson.loads
-    monkeypatch.setattr(json_fast.orjson, "loads", lambda text: decoded.append(text) or loads(text))
-    text = "[" + ",\n".join([BIG] * 9) + "]"
-    assert len(list(JsonStream(io.BytesIO(text.encode()), "x").items())) == 9
-    assert decoded == [BIG] * 7  # not the first, from which it is learnt, nor the last, which ends otherwise
 
 
 @pytest.mark.parametrize("broken", ['{"id": 1,}', '{"id": 1', "{'id': 1}"])

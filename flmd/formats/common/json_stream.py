@@ -6,6 +6,7 @@ import codecs
 import io
 import json
 import re
+import sys
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -103,8 +104,10 @@ class _JsonText:
         self._counted = end
 
     def _truncated(self) -> str | None:
-        near = self._ended and self._at > len(self._text) - _TAIL
-        return "the file seems to be cut off" if near else None
+        while self._at > len(self._text) - _TAIL:
+            if not self._more():
+                return "the file seems to be cut off"
+        return None
 
     def _broken(self, expected: str) -> InputError:
         found = self._peek()
@@ -192,17 +195,23 @@ class JsonStream(_JsonText):
         self._between.forget()
         while True:
             item = self._quick_item() if self._between.usable else None
-            yield self._item(learn=not self._between.usable) if item is None else item
+            yield self._item(learn=True) if item is None else item
             if self._comma_or("]"):
                 return
 
     def _quick_item(self) -> Any:
         """The item at hand, decoded by orjson; None where it is not seen where it ends."""
         self._peek()
+        reach = min(self._between.reach, LARGEST_ITEM)
         end = self._between.end_of(self._text, self._at)
-        while end < 0 and len(self._text) - self._at <= LARGEST_ITEM and self._more():
+        while end < 0 and len(self._text) - self._at < reach and self._more():
+            if not self._between.usable:  # for what was just read
+                return None
             end = self._between.end_of(self._text, self._at)
-        item = None if end < 0 else self._between.decoded(self._text[self._at : end])
+        if not 0 < end - self._at <= LARGEST_ITEM:
+            self._between.miss()
+            return None
+        item = self._between.decoded(self._text[self._at : end])
         if item is not None:
             self._count_lines(self._at)
             self.line = self._line
@@ -239,11 +248,16 @@ class JsonStream(_JsonText):
                 raise self._problem(f"broken JSON ({error.msg})", self._truncated()) from None
             except RecursionError:
                 raise self._problem("nested too deeply") from None
-            except ValueError as error:  # int() takes no text of thousands of digits
-                raise self._problem(f"a number that cannot be read ({error})") from None
+            except (
+                ValueError
+            ):  # int() takes no text of thousands of digits; how many are read by now is chance
+                most = sys.get_int_max_str_digits()
+                raise self._problem(f"a number that cannot be read (of more than {most} digits)") from None
             number = type(value) is int or type(value) is float
             if number and end > len(self._text) - _NUMBER_TAIL and self._more():
                 continue
+            if end - self._at > LARGEST_ITEM:
+                raise self._problem(f"an item of more than {LARGEST_ITEM} characters")
             if learn:
                 self._between.learn(self._text, self._at, end)
             self._at = end
