@@ -115,9 +115,11 @@ def pull_command(
     if target.suffix != ending:
         raise ParamsError("is no name for this", where=str(target), expected=f"a name that ends in {ending}")
     check_free(target, overwrite)
-    written, seen = _server(kind, url, project, token_from_env, timeout).pull(target)
+    done = _server(kind, url, project, token_from_env, timeout).pull(target)
+    for what, count in sorted((+done.left_out).items()):
+        terminal.say(f"left out: {what}, {count}", err=True)
     what = "annotated tasks" if kind == Server.LABEL_STUDIO else "pictures with shapes"
-    terminal.say(f"{target}: {written} {what} of {seen}")
+    terminal.say(f"{target}: {done.written} {what} of {done.there}")
 
 
 def _server(kind: Server, url: str, project: int, variable: str, silence: float) -> LabelStudio | Cvat:

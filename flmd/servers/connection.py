@@ -59,14 +59,19 @@ class Connection:
         if not _TOKEN.fullmatch(token):
             raise ParamsError("the token is empty, or has blanks or letters in it that no token has")
         self.url, self.patience, self._token = url.rstrip("/"), patience, token
+        self._secrets = {token}
         self.authorization: Callable[[], str] = lambda: f"Token {token}"
         self._session = requests.Session()
-        self._session.trust_env = False  # a .netrc would take the place of the token
+        self._session.auth = _as_it_is  # else a .netrc takes the place of the token
 
     @property
     def token(self) -> str:
         """What lets in; not for messages."""
         return self._token
+
+    def keep_secret(self, text: str) -> None:
+        """Let no message hold this, as none holds the token."""
+        self._secrets.add(text)
 
     def get(self, path: str, **params: Any) -> Any:
         """The JSON that a path answers with; asked again where that can help."""
@@ -106,7 +111,7 @@ class Connection:
                 allow_redirects=False,  # to another server the token must not go, and a POST becomes a GET
                 **body,
             ) as response:
-                content = self._content(response)
+                content = self._content(method, path, response)
                 self._check(method, path, response, content)
         except (requests.exceptions.SSLError, ValueError) as error:
             raise self._failed(method, path, one_line(error)[:SHOWN], "check --url") from None
@@ -120,15 +125,16 @@ class Connection:
             what = f"{response.headers.get('Content-Type', 'no JSON')[:40]}, not JSON"
             raise self._failed(method, path, f"the server answers {what}", "check --url") from None
 
-    def _content(self, response: requests.Response) -> bytes:
+    def _content(self, method: str, path: str, response: requests.Response) -> bytes:
         """The body, which neither takes too long nor is too long."""
         content, end = bytearray(), time.monotonic() + self.patience.answer
         while piece := response.raw.read1(CHUNK, decode_content=True):
             content += piece
             if len(content) > LARGEST:
-                raise Transient(f"the answer is longer than {LARGEST >> 20} MiB")
+                raise self._failed(method, path, f"the answer is longer than {LARGEST >> 20} MiB")
             if time.monotonic() > end:
-                raise Transient(f"the answer takes longer than {self.patience.answer:g} seconds")
+                seconds = f"{self.patience.answer:g} seconds"
+                raise self._failed(method, path, f"the answer takes longer than {seconds}")
         return bytes(content)
 
     def _check(self, method: str, path: str, response: requests.Response, content: bytes) -> None:
@@ -137,8 +143,8 @@ class Connection:
             return
         what = f"the server answers {status} {response.reason}".rstrip()
         if 300 <= status < 400:
-            place = response.headers.get("Location", "")
-            raise self._failed(method, path, f"{what} and leads to {place[:SHOWN]!r}", "name that with --url")
+            place = self._masked(response.headers.get("Location", ""))[:SHOWN]
+            raise self._failed(method, path, f"{what} and leads to {place!r}", "name that with --url")
         if status in WORTH_RETRYING:
             raise Transient(what, wait=retry_after(response.headers))
         hints = {
@@ -157,12 +163,24 @@ class Connection:
             tree = json.loads(content)
         except (ValueError, RecursionError):
             return ""
-        text = str(tree.get("detail", tree)) if isinstance(tree, Mapping) else str(tree)
-        return " ".join(text.split())[:SHOWN]
+        if isinstance(tree, Mapping):  # Label Studio's "detail" is "Validation error" where it says more
+            tree = tree.get("validation_errors") or tree.get("detail", tree)
+        return " ".join(self._masked(str(tree)).split())[:SHOWN]
+
+    def _masked(self, text: str) -> str:
+        """The text without what is secret; before it is cut, so that no part of that is left."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
 
     def _failed(self, method: str, path: str, what: str, hint: str | None = None) -> SourceError:
         where = f"{method} {self.url}{path}".strip()
-        return SourceError(printable(what.replace(self._token, "***")), where=where, hint=hint)
+        return SourceError(printable(self._masked(what)), where=where, hint=hint)
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """What logs in: the header that the request has."""
+    return request
 
 
 class RefusedError(SourceError):

@@ -23,6 +23,7 @@ from flmd.schemes import Scheme
 from flmd.servers.connection import Connection, RefusedError
 from flmd.servers.cvat_shapes import Document, Labels, shapes_of
 from flmd.servers.outgoing import Picture
+from flmd.servers.pulled import Pulled
 
 FACE = "face"
 PAGE = 100
@@ -67,12 +68,8 @@ class Cvat:
                 bar.update(len(batch))
                 yield from (picture for picture, _ in batch)
 
-    def pull(self, target: Path) -> tuple[int, int]:
+    def pull(self, target: Path) -> Pulled:
         """Write the pictures that have shapes, with these, as CVAT for images 1.1.
-
-        Returns
-        -------
-        How many pictures were written, and how many the project has.
 
         Raises
         ------
@@ -80,24 +77,24 @@ class Cvat:
         """
         self._enter()
         labels, tasks = list(self._labels()), list(self._tasks())
-        written = seen = 0
+        done = Pulled()
         with whole_or_nothing(target) as new, new.open("w", encoding="utf-8") as file:
             writer = Document(file, labels)
             for task in tqdm(tasks, desc="pull", unit="task", disable=None):
                 frames = self._frames(task)
                 path = f"/api/tasks/{task}/annotations"
                 try:
-                    written += writer.add(self._server.get(path), frames, decoded)
+                    done.written += writer.add(self._server.get(path), frames, decoded)
                 except (KeyError, TypeError, ValueError, IndexError, AttributeError):
                     raise self._server.lies(path, "shapes that cannot be understood") from None
-                seen += len(frames)
+                done.there += len(frames)
             writer.end()
-            if not written:
+            if not done.written:
                 what = f"no picture of project {self._project} has a shape"
                 raise InputError(
-                    what, where=self._server.url, hint=f"it has {seen} pictures in {len(tasks)} tasks"
+                    what, where=self._server.url, hint=f"it has {done.there} pictures in {len(tasks)} tasks"
                 )
-        return written, seen
+        return done
 
     def _send(self, batch: list[tuple[Picture, bytes]], labels: Labels, name: str) -> None:
         """Make one task with pictures and shapes; it is removed again when that does not end well."""

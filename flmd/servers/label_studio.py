@@ -26,10 +26,12 @@ from flmd.formats.label_studio_writer import LOCAL, regions_of_face
 from flmd.schemes import Scheme
 from flmd.servers.connection import Connection, RefusedError
 from flmd.servers.outgoing import Picture
+from flmd.servers.pulled import Pulled
 
 NAME = "flmd"  # the key of a task's data
 FACE = "face"
 PAGE = 100
+SKIPPED, FURTHER = "annotation that was skipped", "further annotation of a task"
 ACCESS = 240.0  # seconds that an access token is used; Label Studio's lasts 300
 _CONFIG = """<View>
   <Image name="image" value="$image" zoom="true" zoomControl="true"/>
@@ -86,19 +88,18 @@ class LabelStudio:
         InputError : the labelling interface has no place for such faces. SourceError : what the server does.
         """
         controls = self._controls(scheme)
-        there = {data.get(NAME) for _, data in self._tasks()}
+        there = {name for _, data in self._tasks() if isinstance(name := data.get(NAME), str)}
         for picture in tqdm(
             [p for p in pictures if p.name not in there], desc="push", unit="picture", disable=None
         ):
             self._send(picture, scheme, controls, model)
             yield picture
 
-    def pull(self, target: Path) -> tuple[int, int]:
+    def pull(self, target: Path) -> Pulled:
         """Write the annotated tasks as a JSON export, their pictures by their own names.
 
-        Returns
-        -------
-        How many tasks were written, and how many the project has.
+        A task comes with one annotation: the one marked as ground truth, else the first that was submitted.
+        Those that were skipped are left out.
 
         Raises
         ------
@@ -106,7 +107,7 @@ class LabelStudio:
         """
         path = f"/api/projects/{self._project}/export"
         ids = [number for number, _ in self._tasks()]
-        written = 0
+        done = Pulled(there=len(ids))
         with (
             whole_or_nothing(target) as new,
             new.open("w", encoding="utf-8") as file,
@@ -116,28 +117,30 @@ class LabelStudio:
                 page = ids[first : first + PAGE]
                 asked = {"exportType": "JSON", "download_all_tasks": "true", "ids[]": page}
                 for task in self._exported(self._server.get(path, **asked), set(page), path):
-                    if task["annotations"]:
-                        name = task["data"].get(NAME)
-                        if isinstance(name, str):
-                            task["data"] = {"image": LOCAL + quote(name, errors="surrogateescape")}
-                        file.write((",\n" if written else "[\n") + json.dumps(task))
-                        written += 1
+                    chosen = _chosen(task["annotations"], done)
+                    if chosen is None:
+                        continue
+                    task["annotations"] = [chosen]
+                    name = task["data"].get(NAME)
+                    if isinstance(name, str):
+                        task["data"] = {"image": LOCAL + quote(name, errors="surrogateescape")}
+                    file.write((",\n" if done.written else "[\n") + json.dumps(task))
+                    done.written += 1
                 bar.update(len(page))
             file.write("\n]\n")
-            if not written:
+            if not done.written:
                 raise InputError(
                     f"no task of project {self._project} is annotated", where=self._server.url,
                     hint=f"it has {len(ids)} tasks; annotate one and submit it",
                 )  # fmt: skip
-        return written, len(ids)
+        return done
 
     def _exported(self, answer: Any, asked: set[int], path: str) -> Iterator[dict[str, Any]]:
         """The tasks of an answer, each once, those that were asked for."""
         if not isinstance(answer, list):
             raise self._server.lies(path, "no list of tasks")
         for task in answer:
-            whole = isinstance(task, dict) and isinstance(task.get("data"), dict)
-            if not whole or not isinstance(task.get("annotations"), list) or task.get("id") not in asked:
+            if not _is_whole(task) or task["id"] not in asked:
                 raise self._server.lies(path, "other tasks than it was asked for")
             asked.discard(task["id"])
             yield task
@@ -171,7 +174,16 @@ class LabelStudio:
         path = f"/api/projects/{self._project}/import"
         name = posixpath.basename(picture.name)
         upload = {"file": (name, picture.content(), "application/octet-stream")}
-        done = self._server.send("POST", path, files=upload, params={"commit_to_project": "false"})
+        try:
+            done = self._server.send("POST", path, files=upload, params={"commit_to_project": "false"})
+        except RefusedError as error:
+            if error.status != 400:
+                raise
+            where = picture.tree.where(picture.name)
+            hint = "make it a JPEG or PNG, or leave it out"
+            raise InputError(
+                f"the server does not take this picture: {error.what}", where=where, hint=hint
+            ) from None
         numbers = done.get("file_upload_ids") if isinstance(done, dict) else None
         if not isinstance(numbers, list) or len(numbers) != 1 or not isinstance(numbers[0], int):
             raise self._server.lies(path, "without the number of the uploaded file")
@@ -216,7 +228,27 @@ class LabelStudio:
             if not isinstance(answer, dict) or not isinstance(answer.get("access"), str):
                 raise self._server.lies("/api/token/refresh", "without an access token")
             self._access, self._until = answer["access"], time.monotonic() + ACCESS
+            self._server.keep_secret(self._access)
         return f"Bearer {self._access}"
+
+
+def _is_whole(task: object) -> bool:
+    """Whether a task of an export has all that is needed of it."""
+    if not isinstance(task, dict) or not isinstance(task.get("id"), int):
+        return False
+    annotations = task.get("annotations")
+    whole = isinstance(annotations, list) and all(isinstance(each, dict) for each in annotations)
+    return whole and isinstance(task.get("data"), dict)
+
+
+def _chosen(annotations: list[dict[str, Any]], done: Pulled) -> dict[str, Any] | None:
+    """The annotation of a task that is written; the others are counted as left out."""
+    submitted = [each for each in annotations if each.get("was_cancelled") is not True]
+    done.left_out[SKIPPED] += len(annotations) - len(submitted)
+    if not submitted:
+        return None
+    done.left_out[FURTHER] += len(submitted) - 1
+    return next((each for each in submitted if each.get("ground_truth") is True), submitted[0])
 
 
 def _parsed(text: str) -> Any:

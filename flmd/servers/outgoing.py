@@ -77,6 +77,8 @@ def outgoing(faces: Iterable[Face | Skipped], tree: FileTree, frame: str) -> Out
 def _unwritable(face: Face, tree: FileTree) -> str:
     if resolve("", face.image) is None:
         return "bad picture name"
+    if any("\ud800" <= letter <= "\udfff" for letter in face.image):
+        return "picture name that is no UTF-8"
     if face.image not in tree:
         return "picture missing"
     return "" if usable_box(face) or (face.visibility > 0).any() else "no box and no points"

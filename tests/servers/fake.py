@@ -1,4 +1,7 @@
-"""Servers on this machine that answer as Label Studio and CVAT are documented to, and keep what they get."""
+"""Servers on this machine that answer as Label Studio 1.23.2 did and as CVAT is documented to.
+
+They keep what they get.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -135,6 +139,10 @@ class LabelStudioServer:
         if request.files:
             assert request.query == {"commit_to_project": ["false"]}
             ((_, name, content),) = request.files
+            ending = Path(name).suffix
+            if ending.lower() not in (".bmp", ".gif", ".jpg", ".jpeg", ".png", ".webp"):
+                said = {"non_field_errors": [f"{ending} extension is not supported"]}
+                return 400, {"status_code": 400, "detail": "Validation error", "validation_errors": said}
             self.uploads.append((name, content))
             return 201, {"task_count": 1, "file_upload_ids": [len(self.uploads)]}
         for task in request.body:
@@ -145,8 +153,23 @@ class LabelStudioServer:
         """Submit a task's prediction as it is; returns the regions, which may be changed."""
         task = self.tasks[number - 1]
         result = json.loads(json.dumps(task["predictions"][0]["result"]))
-        task["annotations"] = [{"id": number, "was_cancelled": False, "result": result}]
+        task["annotations"] = []
+        self.annotate(number, result)
         return result
+
+    def annotate(self, number: int, result: list[dict[str, Any]], **said: bool) -> None:
+        """A further annotation of a task, with the keys that 1.23.2 gives it in an export."""
+        annotations = self.tasks[number - 1]["annotations"]
+        annotations.append(
+            {
+                "id": 10 * number + len(annotations),
+                "completed_by": 1,
+                "result": result,
+                "was_cancelled": False,
+                "ground_truth": False,
+                **said,
+            }
+        )
 
 
 class CvatServer:

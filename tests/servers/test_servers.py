@@ -14,7 +14,7 @@ from flmd.cli.flmd_data import main
 from flmd.errors import SourceError
 from flmd.face import Face
 from flmd.schemes import IBUG68
-from flmd.servers.connection import Connection, Patience
+from flmd.servers.connection import SHOWN, Connection, Patience
 from flmd.servers.cvat import decoded, encoded
 from flmd.servers.label_studio import LabelStudio
 from flmd.tree import open_tree
@@ -110,6 +110,56 @@ def test_label_studio_there_corrected_and_back(
     sent = {key: face for key, face in sent.items() if key[0] != "c.jpg"}
     sent["a.jpg", 40.0].landmarks[10, 0] += 12
     same(sent, come)
+
+
+def test_of_several_annotations_the_true_or_first_comes_back_and_skipped_ones_are_told(
+    labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    studio = LabelStudioServer()
+    with serving(studio) as server:
+        where = options(server.url, 1)
+        assert call(monkeypatch, "push", "label-studio", labels, *where) == 0
+        results = [[studio.accept(number) for _ in range(3)] for number in (1, 2, 3)]
+        for number, versions in enumerate(results, start=1):
+            studio.tasks[number - 1]["annotations"] = []
+            for percent, version in enumerate(versions, start=1):
+                point = next(r for r in version if r["value"].get("keypointlabels") == [IBUG68.points[10]])
+                point["value"]["x"] += percent  # of 120 pixels
+        studio.annotate(1, results[0][0], was_cancelled=True)
+        studio.annotate(1, results[0][1])
+        studio.annotate(1, results[0][2])
+        studio.annotate(2, results[1][0])
+        studio.annotate(2, results[1][1], ground_truth=True)
+        studio.annotate(3, results[2][0], was_cancelled=True)
+        capsys.readouterr()
+        back = tmp_path / "back.json"
+        assert call(monkeypatch, "pull", "label-studio", back, *where) == 0
+        said = capsys.readouterr()
+        assert said.out == f"{back}: 2 annotated tasks of 3\n"
+        assert said.err == (
+            "left out: annotation that was skipped, 2\nleft out: further annotation of a task, 2\n"
+        )
+    sent, come = faces_in(labels, labels.parent), faces_in(back, labels.parent)
+    sent = {key: face for key, face in sent.items() if key[0] != "c.jpg"}
+    sent["a.jpg", 40.0].landmarks[10, 0] += 2 * 1.2
+    for (name, _), face in sent.items():
+        if name.startswith("deep"):
+            face.landmarks[10, 0] += 2 * 1.2
+    same(sent, come)
+
+
+def test_a_picture_that_label_studio_does_not_take_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(tmp_path / "faces" / "a.tif", blob_picture(120, 100, (60, 50)))
+    convert_list(tmp_path / "faces", [make_face("a.tif")], tmp_path / "faces.h5")[1].close()
+    with serving(LabelStudioServer()) as server:
+        where = (*options(server.url, 1), "--pictures", tmp_path / "faces")
+        assert call(monkeypatch, "push", "label-studio", tmp_path / "faces.h5", *where) == 2
+    error = capsys.readouterr().err
+    assert "a.tif: the server does not take this picture: " in error
+    assert ".tif extension is not supported" in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("scheme", ["Token", "Bearer"])
@@ -214,6 +264,27 @@ def test_what_a_server_may_answer_is_one_line_without_the_token(answer: object, 
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("before", [0, SHOWN - 3, SHOWN - 6])
+def test_no_part_of_the_token_is_left_where_a_long_answer_is_cut(before: int) -> None:
+    answers = {
+        "/refused": (401, {"detail": "x" * before + "secret"}),
+        "/moved": raw(f"302 Found\r\nLocation: {'x' * before}secret"),
+    }
+    with serving(lambda request: answers[request.path]) as server:  # type: ignore[arg-type, return-value]
+        for path in answers:
+            with pytest.raises(SourceError) as raised:
+                Connection(server.url, "secret", ONCE_MORE).get(path)
+            assert "sec" not in str(raised.value)
+
+
+def test_the_token_goes_out_whatever_a_netrc_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login other password other\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with serving(lambda request: (200, {})) as server:
+        Connection(server.url, "secret", ONCE_MORE).get("/x")
+        assert [request.authorization for request in server.requests] == ["Token secret"]
+
+
 def test_a_server_that_says_nothing_and_one_that_is_not_there() -> None:
     import threading
 
@@ -227,17 +298,36 @@ def test_a_server_that_says_nothing_and_one_that_is_not_there() -> None:
         with pytest.raises(SourceError, match=r"no byte came for 0\.3 seconds"):
             Connection(server.url, "secret", HASTY).send("POST", "/x")
         over.set()
-    with pytest.raises(SourceError, match="no connection"):
+    with pytest.raises(SourceError, match=r"no connection \(Connection refused\) \(attempt 2\)"):
         Connection(server.url, "secret", HASTY).get("/x")
 
 
 def test_an_answer_that_takes_too_long_or_is_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(lambda request: (200, {"detail": "x" * 99})) as server:
         with pytest.raises(SourceError, match="the answer takes longer than -1 seconds"):
-            Connection(server.url, "secret", Patience(answer=-1)).send("POST", "/x")
+            Connection(server.url, "secret", Patience(answer=-1)).get("/x")
         monkeypatch.setattr("flmd.servers.connection.LARGEST", 50)
         with pytest.raises(SourceError, match="the answer is longer than 0 MiB"):
-            Connection(server.url, "secret", Patience()).send("POST", "/x")
+            Connection(server.url, "secret", Patience()).get("/x")
+        assert len(server.requests) == 2  # the same would come again
+
+
+@pytest.mark.parametrize("wrong", [{"id": [1]}, {"annotations": [3]}, {"data": None}])
+def test_an_export_that_makes_no_sense_is_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
+    studio = LabelStudioServer()
+    studio.tasks = [{"id": 1, "data": {"flmd": ["no name"]}, "annotations": [{"result": []}]}]
+
+    def lying(request: Request) -> object:
+        if request.path.endswith("/export"):
+            return 200, [{**studio.tasks[0], **wrong}]
+        return studio(request)
+
+    with serving(lying) as server:  # type: ignore[arg-type]
+        there = LabelStudio(Connection(server.url, "secret", ONCE_MORE), 1)
+        with pytest.raises(SourceError, match="other tasks than it was asked for"):
+            there.pull(tmp_path / "back.json")
+        assert not (tmp_path / "back.json").exists()
+        assert list(there.push([], IBUG68, "m")) == []
 
 
 def test_lists_that_never_end_or_lie_are_refused() -> None:
@@ -260,12 +350,17 @@ def test_a_personal_access_token_is_exchanged_and_not_sent_elsewhere() -> None:
             assert request.body == {"refresh": "a.b.c"}
             return 200, {"access": "short"}
         assert request.authorization == "Bearer short"
+        if request.path == "/says":
+            return 400, {"detail": "no short"}
         request.authorization = "Token secret"
         return studio(request)
 
     with serving(handle) as server:  # type: ignore[arg-type]
-        list(LabelStudio(Connection(server.url, "a.b.c", ONCE_MORE), 1).push([], IBUG68, "m"))
+        connection = Connection(server.url, "a.b.c", ONCE_MORE)
+        list(LabelStudio(connection, 1).push([], IBUG68, "m"))
         assert len(server.sent("POST", "/api/token/refresh")) == 1
+        with pytest.raises(SourceError, match=r"no \*\*\*"):
+            connection.get("/says")
 
 
 @pytest.mark.parametrize(

@@ -180,5 +180,16 @@ def reason_of(error: Exception, timeout: float) -> str:
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return f"no byte came for {timeout:g} seconds"
     if isinstance(error, requests.ConnectionError):
-        return f"no connection ({one_line(error)[-160:]})"
+        return f"no connection ({_innermost(error)})"
     return f"the connection broke ({one_line(error)[:160]})"
+
+
+def _innermost(error: BaseException) -> str:
+    """What the system said, where it did: the errors around that repeat the address and names of classes."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        around = (getattr(inner, "reason", None), inner.__cause__, *reversed(inner.args))
+        inner = next((each for each in around if isinstance(each, BaseException)), None)
+    return one_line(error)[-160:]
