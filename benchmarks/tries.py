@@ -41,6 +41,10 @@ TRIES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "another seed": {"seed": {"seed": 8}},
     "teacher, half": {"train": {"teacher": "{teacher}", "teacher_weight": 0.5}},
     "teacher alone": {"train": {"teacher": "{teacher}", "teacher_weight": 1.0}},
+    "teacher alone, YouTube mirrored": {
+        "train": {"teacher": "{teacher}", "teacher_weight": 1.0},
+        "augment": {"flip_of": {}},
+    },
     "weights not averaged": {"train": {"ema_decay": 0.0}},
     "wing loss": {"train": {"loss": "wing", "loss_options": {}}},
     "smooth L1, beta 0.01": {"train": {"loss": "smooth_l1", "loss_options": {"beta": 0.01}}},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -19,13 +19,16 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     found = groups(row for row in rows if row.whole)
     figure = Figure(figsize=(5.2 * len(found), 6), layout="constrained")
     axes = figure.subplots(1, len(found), squeeze=False)[0]
+    names = dict.fromkeys(row.system for row in rows if row.whole and row.flops is not None)
+    colours = {name: f"C{number}" for number, name in enumerate(names)}  # C10 is C0 again
     for place, ((dataset, _), systems) in zip(axes, found.items(), strict=True):
-        _panel(place, dataset, list(systems.values()))
+        _panel(place, dataset, list(systems.values()), colours)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
-def _panel(place: Axes, dataset: str, rows: list[Row]) -> None:
+def _panel(place: Axes, dataset: str, rows: list[Row], colours: Mapping[str, str]) -> None:
+    """One test; a system has the same colour in each."""
     place.set_title(f"{dataset}, split {rows[0].splits.get(dataset) or 'unknown'}")
     place.set_xscale("log")
     place.set_yscale("log")
@@ -40,9 +43,10 @@ def _panel(place: Axes, dataset: str, rows: list[Row]) -> None:
             style = "--" if row.parameters and row.parameters > 1000 else ":"
             place.axhline(nme, linestyle=style, linewidth=1.5, color="black", label=label)
         else:
-            place.plot(row.flops / 1e6, nme, "o", label=label)
+            place.plot(row.flops / 1e6, nme, "o", color=colours[row.system], label=label)
     place.legend(loc="upper left", bbox_to_anchor=(0, -0.14), frameon=False)
     place.margins(x=0.1, y=0.15)
-    place.yaxis.set_major_formatter("{x:g}")
-    place.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
-    place.yaxis.set_minor_formatter("{x:g}")
+    for axis in (place.xaxis, place.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axis.set_minor_formatter("{x:g}")

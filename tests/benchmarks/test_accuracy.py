@@ -254,7 +254,9 @@ def test_short_trainings_stand_in_a_table_of_their_own_and_not_in_the_chart(
     assert "fast" not in apart
     assert results.markdown([short]).startswith("### Short trainings")
     drawn: list[str] = []
-    monkeypatch.setattr(chart, "_panel", lambda place, dataset, rows: drawn.extend(r.system for r in rows))
+    monkeypatch.setattr(
+        chart, "_panel", lambda place, dataset, rows, colours: drawn.extend(r.system for r in rows)
+    )
     chart.draw([short, _row("fast", 0.03)], tmp_path / "chart.png")
     assert drawn == ["fast"]
 
