@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tqdm import tqdm
 
@@ -43,6 +44,7 @@ class Cvat:
 
     def __init__(self, connection: Connection, project: int, poll: float = 1.0) -> None:
         self._server, self._project, self._poll = connection, project, poll
+        self._asked: dict[str, int] = {}  # of whom a task is made: else it is of the user alone
 
     def push(self, pictures: list[Picture], scheme: Scheme, model: str) -> Iterator[Picture]:
         """Send the pictures that the project does not have, with their faces as shapes of source "auto".
@@ -98,7 +100,8 @@ class Cvat:
 
     def _send(self, batch: list[tuple[Picture, bytes]], labels: Labels, name: str) -> None:
         """Make one task with pictures and shapes; it is removed again when that does not end well."""
-        made = self._post("/api/tasks", json={"name": name, "project_id": self._project})
+        body = {"name": name, "project_id": self._project}
+        made = self._post("/api/tasks", params=self._asked, json=body)
         number = made.get("id") if isinstance(made, dict) else None
         if not isinstance(number, int):
             raise self._server.lies("/api/tasks", "without the number of the task")
@@ -136,7 +139,11 @@ class Cvat:
 
     def _wait(self, number: int, request: object) -> None:
         """Until CVAT has made a task of the uploaded pictures."""
-        path = f"/api/requests/{request}" if isinstance(request, str) else f"/api/tasks/{number}/status"
+        path = (
+            f"/api/requests/{quote(request, safe='=&')}"
+            if isinstance(request, str)
+            else f"/api/tasks/{number}/status"
+        )
         end = time.monotonic() + WAIT
         while True:
             answer = self._server.get(path)
@@ -178,15 +185,18 @@ class Cvat:
         return listed(self._server, "/api/labels", project_id=self._project)
 
     def _enter(self) -> None:
-        """See whether the project is there, and how the server wants the token."""
+        """See whether the project is there, whose it is, and how the server wants the token."""
         path = f"/api/projects/{self._project}"
         try:
-            self._server.get(path)
+            project = self._server.get(path)
         except RefusedError as error:
             if error.status != 401:
                 raise
             self._server.authorization = lambda: f"Bearer {self._server.token}"  # a personal access token
-            self._server.get(path)
+            project = self._server.get(path)
+        if isinstance(project, dict):
+            organization = project.get("organization_id", project.get("organization"))
+            self._asked = {"org_id": organization} if isinstance(organization, int) else {}
 
     def _labels_for(self, scheme: Scheme) -> Labels:
         """The labels that faces of a scheme need; made where the project has no label at all."""

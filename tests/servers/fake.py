@@ -175,8 +175,10 @@ class LabelStudioServer:
 class CvatServer:
     """Project 7 of a CVAT, whose token is "secret" and must come in a header of this scheme."""
 
-    def __init__(self, scheme: str = "Token", sizes: tuple[int, int] = (120, 100)) -> None:
-        self.scheme, self.sizes = scheme, sizes
+    def __init__(
+        self, scheme: str = "Token", sizes: tuple[int, int] = (120, 100), organization: int | None = None
+    ) -> None:
+        self.scheme, self.sizes, self.organization = scheme, sizes, organization
         self.labels: list[dict[str, Any]] = []
         self.tasks: dict[int, dict[str, Any]] = {}
         self.waits = self.numbers = 0
@@ -187,7 +189,7 @@ class CvatServer:
             return 401, {"detail": "Invalid token."}
         key = f"{request.method} {request.path}"
         if key == "GET /api/projects/7":
-            return 200, {"id": 7, "name": "faces"}
+            return 200, {"id": 7, "name": "faces", "organization": self.organization}
         if key == "PATCH /api/projects/7":
             for label in request.body["labels"]:
                 for each in (label, *label.get("sublabels", ())):
@@ -202,10 +204,12 @@ class CvatServer:
             return 200, {"count": len(rows), "results": page_of(rows, request)}
         if key == "POST /api/tasks":
             assert request.body["project_id"] == 7
+            if request.query.get("org_id") != ([str(self.organization)] if self.organization else None):
+                return 400, ["The task and its project should be in the same organization."]
             number = max(self.tasks, default=40) + 1
             self.tasks[number] = {"frames": [], "shapes": [], "content": {}}
             return 201, {"id": number}
-        if found := re.fullmatch(r"GET /api/requests/(\d+)", key):
+        if found := re.fullmatch(r"GET /api/requests/action=create&target=task&id=(\d+)", key):
             self.waits += 1
             return 200, {"status": "failed" if self.fails else "started" if self.waits % 2 else "finished"}
         found = re.fullmatch(r"/api/tasks/(\d+)(.*)", request.path)
@@ -224,7 +228,7 @@ class CvatServer:
                 task["frames"].append({"name": name, "width": width, "height": height})
                 task["content"][name] = content
             task["frames"].reverse()  # CVAT sorts as it likes
-            return 202, {"rq_id": str(number)}
+            return 202, {"rq_id": f"action=create&target=task&id={number}"}
         if (request.method, rest) == ("GET", "/data/meta"):
             return 200, {"size": len(task["frames"]), "frames": task["frames"]}
         if (request.method, rest) == ("PATCH", "/annotations"):

@@ -202,6 +202,15 @@ def test_pictures_of_a_task_that_cvat_sorts_otherwise_keep_their_faces(
     same(faces_in(labels, labels.parent), faces_in(tmp_path / "b.xml", labels.parent))
 
 
+def test_a_project_of_an_organization_gets_tasks_of_that_organization(
+    labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cvat = CvatServer(organization=5)
+    with serving(cvat) as server:
+        assert call(monkeypatch, "push", "cvat", labels, *options(server.url, 7)) == 0
+    assert len(cvat.tasks) == 1
+
+
 def test_a_task_that_cvat_cannot_make_is_removed_and_may_be_sent_again(
     labels: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
