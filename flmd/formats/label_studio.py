@@ -18,6 +18,7 @@ from flmd.formats.label_studio_tasks import MOST_HELD, Tasks, first_labels
 from flmd.formats.label_studio_writer import write
 from flmd.formats.layout import split_of, without_unions
 from flmd.schemes import Scheme
+from flmd.schemes.name_choice import strangers
 from flmd.schemes.point_names import PointOrder
 from flmd.tree import FileTree
 from flmd.tree.names import shown
@@ -103,7 +104,8 @@ class LabelStudio(Format):
         where = tree.where(files[0]) if files else tree.origin
         if not labels:
             raise InputError("no key points", where=where)
-        what = f"labels {', '.join(sorted(labels)[:5])[:100]}, …"
+        odd = sorted(strangers(labels))
+        what = f"labels {', '.join(odd[:5])[:100]}" + (", …" if odd[5:] else "")
         expected = "names or numbers of a scheme's points"
         raise InputError(what, where=where, expected=expected, hint="--names FILE says which is which")
 

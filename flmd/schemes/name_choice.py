@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flmd.core import yaml_text
 from flmd.errors import InputError, ParamsError, did_you_mean
-from flmd.schemes.base import MOST_POINTS, Scheme, scheme_of_count, unnamed_scheme
+from flmd.schemes.base import MOST_POINTS, SCHEMES, Scheme, scheme_of_count, unnamed_scheme
 from flmd.schemes.point_names import (
     LEFT_OUT,
     Key,
@@ -190,6 +190,15 @@ class PointOrders:
             hint = did_you_mean(unknown, points)
             raise InputError(f"point {unknown[:60]!r} is not in {self.choice.origin}", where=where, hint=hint)
         return PointOrder(places)
+
+
+def strangers(names: Collection[str]) -> list[str]:
+    """Those that the scheme with most of the names does not have; all where none has half of them."""
+    keys = {name: key_of(name) for name in names}
+    schemes = [set(map(key_of, scheme.points)) for scheme in SCHEMES.values()]
+    own = max(schemes, key=lambda points: sum(key in points for key in keys.values()))
+    odd = [name for name, key in keys.items() if key not in own]
+    return odd if 2 * len(odd) <= len(keys) else list(names)
 
 
 def unknown_names(names: Sequence[str], scheme: Scheme, where: str) -> InputError:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flmd.errors import InputError, ParamsError
 from flmd.schemes import SCHEMES, get_scheme
-from flmd.schemes.name_choice import AUTO, PointNames
+from flmd.schemes.name_choice import AUTO, PointNames, strangers
 from flmd.schemes.point_names import key_of, known_order, known_scheme, misplaced_part
 
 IBUG68, IBUG51, KAGGLE15 = get_scheme("ibug68"), get_scheme("ibug51"), get_scheme("kaggle15")
@@ -164,6 +164,11 @@ def test_unknown_names_are_no_order_of_points_that_mean_something() -> None:
         AUTO.orders(IBUG68).of(one[::-1], "x.json")
     kept = PointNames("keep").orders(IBUG68).of(names, "x.json")
     assert [kept.place(name) for name in names] == list(range(68))
+
+
+def test_strangers_are_named_among_names_of_one_scheme() -> None:
+    assert strangers([*IBUG68.points[:30], "tip", "Jaw 0"]) == ["tip"]
+    assert strangers(["a", "b", "jaw_0"]) == ["a", "b", "jaw_0"]
 
 
 def test_points_without_meaning_keep_the_order_of_the_first_list() -> None:
