@@ -15,6 +15,7 @@ import pickle
 import socket
 import sys
 import threading
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Coroutine, Iterator
@@ -29,6 +30,7 @@ from flmd.parallel.pool import Context, ContextExecutor, Result, Task, quiet
 VARIABLE = "FLMD_SCHEDULER"
 PATIENCE = 10.0  # seconds to wait for a scheduler, and for its first worker
 ALONE = 60.0  # seconds without any worker after which nobody is expected to come back
+STALLED = 600.0  # seconds in which no task of those given out comes back; one takes seconds
 PACKAGES = ("flmd", "numpy", "opencv-python-headless", "simplejpeg", "albumentations", "scipy", "h5py")
 
 
@@ -112,6 +114,7 @@ class ClusterExecutor(ContextExecutor):
     def __init__(self, client: Any, address: str) -> None:
         self._client, self._address = client, address
         self.failure: FlmdError | None = None
+        self._moved = time.monotonic()  # when a task was given out, or came back, last
         self._waiting: set[Future[Any]] = set()
         self._over = threading.Event()
         self._watch = threading.Thread(target=self._watch_workers, daemon=True)
@@ -119,9 +122,20 @@ class ClusterExecutor(ContextExecutor):
 
     @property
     def width(self) -> int:
-        """Threads of all workers there are now."""
-        threads: dict[str, int] = self._client.nthreads()
-        return max(1, sum(threads.values()))
+        """Threads of all workers there are now; FlmdError when the scheduler does not say."""
+        try:
+            return max(1, self._threads())
+        except TimeoutError:
+            raise FlmdError(
+                f"the scheduler at {self._address} does not answer", hint="look at it, and run again"
+            ) from None
+
+    def _threads(self) -> int:
+        # By client.nthreads() a scheduler that is frozen would be waited for without end.
+        found: dict[str, int] = self._client.sync(
+            self._client.scheduler.ncores, workers=None, callback_timeout=max(PATIENCE, 30.0)
+        )
+        return sum(found.values())
 
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
         """Run a function on some worker; the function and its arguments must pickle."""
@@ -131,9 +145,14 @@ class ClusterExecutor(ContextExecutor):
         outcome: Coroutine[Any, Any, Result] = _outcome(task)
         future: Future[Result] = asyncio.run_coroutine_threadsafe(outcome, self._client.loop.asyncio_loop)
         future.add_done_callback(lambda done: task.cancel() if done.cancelled() else None)
+        self._moved = time.monotonic()
         self._waiting.add(future)
-        future.add_done_callback(self._waiting.discard)
+        future.add_done_callback(self._came_back)
         return future
+
+    def _came_back(self, future: Future[Any]) -> None:
+        self._moved = time.monotonic()
+        self._waiting.discard(future)
 
     def keep(
         self, function: Callable[[Context, Task], Result], context: Context
@@ -157,22 +176,32 @@ class ClusterExecutor(ContextExecutor):
                 future.exception()
 
     def _watch_workers(self) -> None:
-        """Cancel what waits when all workers have been away too long: Dask would wait for ever."""
+        """Cancel what waits when all workers have been away too long, or nothing comes back: Dask would wait
+        for ever, for a worker or a scheduler that hangs and keeps its connections too."""
         away = 0.0
-        pause = min(5.0, ALONE / 4)
+        pause = min(5.0, ALONE / 4, STALLED / 4)
         while not self._over.wait(pause):
-            try:
-                away = 0.0 if self._client.nthreads() else away + pause
-            except Exception:  # the scheduler is gone: Dask itself cancels what waits
-                return
-            if away >= ALONE:
-                self.failure = FlmdError(
-                    f"the scheduler at {self._address} has lost all its workers",
-                    hint=f"start some: `dask worker {self._address}`, and run again",
+            if self._waiting and time.monotonic() - self._moved >= STALLED:
+                self._give_up(
+                    f"no task has come back from the cluster at {self._address} for {STALLED:g} s",
+                    "a worker or the scheduler may hang: look at them, and run again",
                 )
-                for future in list(self._waiting):
-                    future.cancel()
                 return
+            try:
+                away = 0.0 if self._threads() else away + pause
+            except Exception:  # the scheduler is gone, and Dask cancels what waits; or it is slow, or hangs
+                continue
+            if away >= ALONE:
+                self._give_up(
+                    f"the scheduler at {self._address} has lost all its workers",
+                    f"start some: `dask worker {self._address}`, and run again",
+                )
+                return
+
+    def _give_up(self, what: str, hint: str) -> None:
+        self.failure = FlmdError(what, hint=hint)
+        for future in list(self._waiting):
+            future.cancel()
 
 
 async def _outcome(task: Any) -> Any:

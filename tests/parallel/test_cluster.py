@@ -164,6 +164,53 @@ def test_workers_that_never_come_back_are_one_line(monkeypatch: pytest.MonkeyPat
             list(pool.in_order(nap, 0.05, range(1000), executor=executor))
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_cluster_that_hangs_is_one_line(frozen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that never comes to an end, and a scheduler that does not answer besides."""
+    monkeypatch.setattr(dask_cluster, "STALLED", 2.0)
+    if frozen:
+        monkeypatch.setattr(dask_cluster.ClusterExecutor, "width", 1)
+        monkeypatch.setattr(dask_cluster.ClusterExecutor, "_threads", does_not_answer)
+    said = r"no task has come back from the cluster at tcp://.* for 2 s; a worker"
+    with small_cluster(1) as cluster:
+        address = cluster.scheduler_address
+        with pytest.raises(FlmdError, match=said), dask_cluster.connected(address) as executor:
+            list(pool.in_order(nap, 6.0, range(1000), executor=executor))
+
+
+def does_not_answer(*_: object) -> int:
+    raise TimeoutError
+
+
+def test_a_scheduler_that_does_not_answer_at_first_is_one_line(
+    executor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert executor.width == 3
+    monkeypatch.setattr(executor, "_threads", does_not_answer)
+    with pytest.raises(FlmdError, match=r"the scheduler at tcp://.* does not answer; look at it"):
+        list(pool.in_order(nap, 0.0, range(9), executor=executor))
+
+
+def wait_for(gate: Path, task: int) -> int:
+    end = time.monotonic() + 60
+    while not gate.exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    return task
+
+
+def test_what_is_given_out_and_what_comes_back_begin_patience_anew(executor: Any, tmp_path: Path) -> None:
+    begun = executor._moved
+    given_out = executor.submit(wait_for, tmp_path / "gate", 1)
+    before = executor._moved
+    assert before > begun
+    (tmp_path / "gate").touch()
+    assert given_out.result(timeout=60) == 1
+    end = time.monotonic() + 60
+    while executor._moved == before:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_a_scheduler_without_workers_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_cluster, "PATIENCE", 0.5)
     with small_cluster(0) as cluster:
