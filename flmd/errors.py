@@ -35,8 +35,9 @@ STARVED = (
     "annot allocate memory",
     "nsufficient memory",
     "can't start new thread",
+    "error return without exception set",
 )
-"""What the loader, torch, OpenCV and Python's threads say when there is no memory left (``ulimit -v``)."""
+"""What the loader, torch, OpenCV, threads and extensions say when no memory is left (``ulimit -v``)."""
 _USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/\s'\"<>]*)@")
 _SECRET = re.compile(rf"(?<=[?&])({SECRET_KEYS})=[^&\s'\"<>]*", re.IGNORECASE)
 

@@ -38,7 +38,8 @@ from flmd.schemes import get_scheme
 from flmd.tree import open_tree
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
-LONGEST = 5.0  # seconds a case may take
+LONGEST = 5.0  # seconds of the processor a case may take
+INTERRUPTED = 24  # times that, by the clock, after which it is interrupted, however slow the machine
 MEMORY = 1 << 30  # bytes a case may use beyond what the process has
 MOST_FACES = 2000  # read of one case; a mutation can multiply faces, which is no fault
 BATCH = 250  # cases a process runs before another takes over
@@ -226,12 +227,18 @@ def _limited(seconds: float) -> Iterator[None]:
     def stop(*_: object) -> None:
         raise _TooLong
 
-    signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    timers = {  # of its own: other programs may slow the clock, and one that sleeps takes no processor
+        signal.ITIMER_PROF: (signal.SIGPROF, seconds),
+        signal.ITIMER_REAL: (signal.SIGALRM, INTERRUPTED * seconds),
+    }
+    for timer, (number, after) in timers.items():
+        signal.signal(number, stop)
+        signal.setitimer(timer, after)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in timers:
+            signal.setitimer(timer, 0)
 
 
 def run_case(name: str, seeds: list[Files], seed: int, number: int, folder: Path) -> str:

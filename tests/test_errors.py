@@ -110,6 +110,7 @@ def test_without_a_stderr_the_exit_code_stands(monkeypatch: pytest.MonkeyPatch) 
         ImportError("libopenblas.so: failed to map segment from shared object"),
         RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
         RuntimeError("can't start new thread"),
+        SystemError("error return without exception set"),
     ],
 )
 def test_too_little_memory_is_no_failure_of_flmd(

@@ -39,7 +39,8 @@ class Leaky(DlibXml):
 
 
 def test_the_fuzzer_sees_exceptions_hangs_memory_and_bad_faces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fuzzing, "LONGEST", 1.0)  # long enough for the other faults on a busy machine
+    monkeypatch.setattr(fuzzing, "LONGEST", 1.0)
+    monkeypatch.setattr(fuzzing, "INTERRUPTED", 2)  # long enough for the other faults on a busy machine
     seeds = {name: fuzzing.seeds_of(name) for name in ["dlib-xml"]}
     monkeypatch.setattr(fuzzing, "seeds_of", seeds.__getitem__)
     monkeypatch.setattr(formats, "get", lambda name: Leaky())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ def warm_up(path: Path) -> None:
 
     What cannot be loaded is not said here: the page says it.
     """
+    # Streamlit warns that no visitor is there.
+    logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
     try:
         look, _ = model(path)
         grey = Picture("grey.png", np.full((64, 64, 3), 128, np.uint8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,9 @@ def main_for(app_for: Callable[[list[str]], typer.Typer], name: str) -> Callable
     def main() -> None:
         arguments = [a for a in sys.argv[1:] if a != "--debug"]
         debug = len(arguments) != len(sys.argv) - 1
+
+        # A user without a folder to write settings to would read of it each time.
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
         def call() -> None:
             try:

@@ -6,10 +6,13 @@ import contextlib
 import io
 import os
 import resource
+import shutil
 import signal
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -108,3 +111,47 @@ def test_too_many_open_files_name_one_and_say_what_to_do(line: str, source: Path
     )
     assert said.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == made
+
+
+@pytest.mark.parametrize("line", [WRITERS[1][0], WRITERS[3][0], "flmd-data validate {in}/s.h5"])
+def test_a_user_who_may_not_write_or_read_is_told_so_in_one_line(
+    line: str, source: Path, tmp_path: Path
+) -> None:
+    """As another user, without a home: root may write anywhere."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may become another user")
+    assert ended(line, source, tmp_path, contextlib.nullcontext())[0] in (0, 1)  # all is imported
+    with tempfile.TemporaryDirectory() as name:  # pytest's folders are root's alone
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "out").mkdir(mode=0o755)
+        store = Path(shutil.copy(source / "s.h5", folder))
+        store.chmod(0o644 if "{out}" in line else 0o600)
+        program, *arguments = line.replace("{in}", str(folder)).replace("{out}", str(folder / "out")).split()
+        child = os.fork()
+        if not child:
+            _as_nobody(PROGRAMS[program], [program, *arguments], folder / "said")
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        lines = (folder / "said").read_text().splitlines()
+        assert (code, len(lines)) == (2, 1), lines
+        assert lines[0].startswith(f"error: {folder}")
+        assert "ermission denied" in lines[0]
+        assert not list((folder / "out").iterdir())
+
+
+def _as_nobody(main: Callable[[], None], arguments: list[str], said: Path) -> NoReturn:
+    """Run a command in this child process, and end it."""
+    code = 99
+    try:
+        sys.stderr = said.open("w")
+        os.environ["HOME"] = "/nonexistent"
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        sys.argv = arguments
+        main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
