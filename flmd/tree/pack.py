@@ -19,9 +19,10 @@ def pack_folder(folder: Path, target: Path, *, limits: Limits = DEFAULT_LIMITS) 
     """Write the files of ``folder`` to ``target`` as an uncompressed tar.
 
     Files are sorted by name; times, owners and modes are fixed, so the same files give the same bytes on
-    any machine. Junk (:mod:`flmd.tree.names`) and empty folders are left out. The tar is written beside
-    ``target`` and renamed when whole. Raises InputError for a folder without files, one that contains
-    ``target``, a link that leaves it, or a file that changes meanwhile.
+    any machine. Left out are junk (:mod:`flmd.tree.names`), empty folders, and links that leave the folder
+    from a hidden folder or a virtual environment in it. The tar is written beside ``target`` and renamed
+    when whole. Raises InputError for a folder without files, one that contains ``target``, any other link
+    that leaves it, or a file that changes meanwhile.
     """
     if not folder.is_dir():
         raise InputError("no such folder", where=shown(str(folder)))
@@ -32,12 +33,21 @@ def pack_folder(folder: Path, target: Path, *, limits: Limits = DEFAULT_LIMITS) 
             hint=f"choose a place outside {shown(str(folder))}",
         )
     tree = open_folder(folder, limits)
-    for refusal in tree.passed_over.values():
-        raise refusal  # the archive would lack what the folder seems to hold
+    files = set(tree.names)
+    for name, refusal in tree.passed_over.items():
+        if not _is_aside(name, files):
+            raise refusal  # the archive would lack what the folder seems to hold
     if not tree.names:
         raise InputError("the folder holds no files", where=shown(str(folder)))
     with whole_or_nothing(target) as new, new.open("wb") as stream:
         _write(tree, stream)
+
+
+def _is_aside(name: str, files: set[str]) -> bool:
+    """Whether a link lies where no data do: in a hidden folder, or in a virtual environment."""
+    above = name.split("/")[:-1]
+    folders = ["/".join(above[: i + 1]) for i in range(len(above))]
+    return any(part.startswith(".") for part in above) or any(f"{f}/pyvenv.cfg" in files for f in folders)
 
 
 def _write(tree: PathTree, stream: BinaryIO) -> None:

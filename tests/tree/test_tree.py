@@ -734,3 +734,21 @@ def test_packing_refuses(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="leaves the folder"):
         pack_folder(folder, target)
     assert target.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("place", [".cache", "env/bin"])
+def test_links_of_hidden_folders_and_virtual_environments_do_not_stop_packing(
+    tmp_path: Path, place: str
+) -> None:
+    folder = tmp_path / "data"
+    (folder / place).mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(b"a")
+    (folder / "env").mkdir(exist_ok=True)
+    (folder / "env" / "pyvenv.cfg").write_text("")
+    (folder / place / "python").symlink_to("/bin/sh")
+    pack_folder(folder, tmp_path / "out.tar")
+    with tarfile.open(tmp_path / "out.tar") as tar:
+        assert tar.getnames() == ["a.jpg", "env/pyvenv.cfg"]
+    (folder / "b.jpg").symlink_to("/bin/sh")
+    with pytest.raises(InputError, match="b.jpg: a symbolic link that leaves the folder"):
+        pack_folder(folder, tmp_path / "out2.tar")
