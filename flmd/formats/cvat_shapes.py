@@ -189,17 +189,18 @@ class ShapesOfImage:
     ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         out = np.full((self._scheme.count, 2), np.nan)
         visibility = np.full(self._scheme.count, NOT_LABELLED, np.uint8)
-        places, texts, levels, names = [], [], [], []
-        for element, index in zip(points, order, strict=True):
-            given = element.attrib
-            if index != LEFT_OUT and given.get("outside") != "1":
-                places.append(index)
-                texts.append(given.get("points") or "")
-                levels.append(HIDDEN if given.get("occluded") == "1" else VISIBLE)
-                names.append(given.get("label") or "")
+        # A list of each attribute: half the time of a loop over the points, most of which are labelled.
+        texts = [point.get("points") or "" for point in points]
+        hidden = [point.get("occluded") == "1" for point in points]
+        outside = [point.get("outside") for point in points]
+        kept: Sequence[int] = range(len(texts))
+        places = order
+        if "1" in outside or LEFT_OUT in order:
+            kept = [n for n in kept if order[n] != LEFT_OUT and outside[n] != "1"]
+            texts, places = [texts[n] for n in kept], [order[n] for n in kept]
         if places:
-            out[places] = _points(texts, lambda number: f"point {names[number][:40]!r}")
-            visibility[places] = levels
+            out[places] = _points(texts, lambda n: f"point {(points[kept[n]].get('label') or '')[:40]!r}")
+            visibility[places] = [HIDDEN if hidden[n] else VISIBLE for n in kept] if any(hidden) else VISIBLE
         return out, visibility
 
     def _order(self, names: list[str], *, complete: bool) -> list[int]:
@@ -236,9 +237,8 @@ def group_of(element: Any) -> str:
 
 def _points(texts: Sequence[str], what: Callable[[int], str]) -> NDArray[np.float64]:
     """(N, 2) of N texts ``x,y``, read all at once; ``what`` names the text of an index that is no point."""
-    cells = [text.split(",") for text in texts]
-    if all(len(pair) == 2 for pair in cells):
-        values = numbers([cell for pair in cells for cell in pair])
+    if {text.count(",") for text in texts} <= {1}:
+        values = numbers(",".join(texts).split(",") if texts else [])
         if values is not None:
             return values.reshape(-1, 2)
     return np.array([_point(text, what(place)) for place, text in enumerate(texts)])

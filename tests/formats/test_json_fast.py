@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import random
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from flmd.face import Face
 from flmd.formats import label_studio_faces
 from flmd.formats.common import json_fast, json_stream
 from flmd.formats.common.json_stream import JsonStream
+from flmd.formats.common.text_list import numbers
+from flmd.formats.layout import LARGEST
 from flmd.schemes import get_scheme
 from flmd.tree import open_tree
 
@@ -281,3 +285,27 @@ def test_a_format_gives_the_same_faces_and_errors(
             assert faces(name, tmp_path) == fast
         kept += sum("landmarks" in face for face in fast)
     assert kept > 100
+
+
+CELLS = (
+    "-0", "-0.0", "0", "1_0", "+1", ".5", "5.", " 7 ", "0x1",
+    "1e400", "1e39", "nan", "null", "true", "", "1,2", "[1", "2]",
+    '"a', 'b"', "[]", "123456789012345678901234567890", "18446744073709551615", "1e-400", "é",
+    "\udcff",
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(CELLS) | st.floats().map(repr) | st.integers(-99, 99).map(str), max_size=6))
+def test_numbers_of_texts_are_those_of_float(texts: list[str]) -> None:
+    """Bit by bit, the sign of zero too; None for what float32 cannot hold or float alone would take."""
+    try:
+        expected = [float(text) for text in texts]
+    except ValueError:
+        expected = [math.inf]
+    found = numbers(texts)
+    if "_" in "".join(texts) or not all(abs(value) <= LARGEST for value in expected):
+        assert found is None
+    else:
+        assert found is not None
+        assert found.tobytes() == struct.pack(f"{len(texts)}d", *expected)
