@@ -57,13 +57,20 @@ def find_record(path: Path) -> Found | None:
     tree: Any = None
     if head.startswith(HDF5):
         tree = _in_hdf5(path)
-    elif head.startswith(b"PK") and zipfile.is_zipfile(path):
+    elif head.startswith(b"PK") and _is_zip(path):
         tree = _in_model(path)
     elif head.lstrip()[:1] == b"{":
         tree = _json(path).get("made_from")
     if isinstance(tree, Mapping):
         return Found(parse_record(tree, str(path)), path)
     return _beside(path)
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # one that speaks of several disks: reading says what is wrong
+        return True
 
 
 def parse_record(tree: Any, where: str) -> Record:

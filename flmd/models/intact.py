@@ -30,7 +30,10 @@ _UNREADABLE = (
 
 def is_zip(file: BinaryIO) -> bool:
     """Whether an open file is a zip archive that has its end; its position is 0 afterwards."""
-    found = zipfile.is_zipfile(file)
+    try:
+        found = zipfile.is_zipfile(file)
+    except zipfile.BadZipFile:  # it has an end, which speaks of several disks
+        found = True
     file.seek(0)
     return found
 

@@ -162,6 +162,15 @@ def test_bad_files_are_one_line_naming_the_file(saved: Path, spoil: object, mess
     assert "\n" not in str(caught.value)
 
 
+def test_an_archive_of_several_disks_is_one_line(saved: Path) -> None:
+    data = bytearray(saved.read_bytes())
+    at = data.rindex(b"PK\x06\x07")  # the locator of zip64: total number of disks at 16
+    data[at + 16] = 3
+    saved.write_bytes(data)
+    with pytest.raises(StoreError, match="damaged: its records cannot be read"):
+        load_model(saved)
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         load_model(tmp_path / "gone.pt")
