@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import cv2
@@ -72,8 +72,7 @@ def test_packed_faces_have_the_names_and_nearly_the_pixels_they_had(faces: Path,
     assert len(parts) > 1
     assert all(part.stat().st_size <= 24_000 for part in parts)
     for part in parts:
-        with tarfile.open(part) as tar:
-            tar.extractall(tmp_path / "there", filter="data")
+        shutil.unpack_archive(part, tmp_path / "there")  # before 3.11.4, tarfile takes no filter
     there = tmp_path / "there" / "two" / "in"
     assert sorted(path.name for path in there.iterdir()) == ["a.png", "b.jpg", "points.csv"]
     assert (there / "points.csv").read_bytes() == (faces / "in" / "points.csv").read_bytes()
