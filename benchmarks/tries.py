@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 HELD_OUT = 8  # one person in so many
 DRAWS = 2000
+_HALF_JITTER: Mapping[str, Mapping[str, Any]] = {"augment": {"shift": 0.02, "scale": 0.05}}
 # Name: what it changes, by section. {teacher} stands for --teacher.
 TRIES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "as it is": {},
@@ -50,6 +51,13 @@ TRIES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "smooth L1, beta 0.01": {"train": {"loss": "smooth_l1", "loss_options": {"beta": 0.01}}},
     "boxes jittered twice as far": {"augment": {"shift": 0.08, "scale": 0.2}},
     "boxes not jittered": {"augment": {"shift": 0.0, "scale": 0.0}},
+    "boxes jittered half as far": _HALF_JITTER,
+    "half as far, wing loss": {**_HALF_JITTER, "train": {"loss": "wing", "loss_options": {}}},
+    "half as far, wing loss, epsilon 0.01": {
+        **_HALF_JITTER,
+        "train": {"loss": "wing", "loss_options": {"epsilon": 0.01}},
+    },
+    "half as far, padding 1.2": {"augment": {**_HALF_JITTER["augment"], "padding": 1.2}},
     "turned by 40 degrees": {"augment": {"rotation": 40}},
     "nothing covered": {"augment": {"occlusion": 0.0}},
     "YouTube mirrored too": {"augment": {"flip_of": {}, "offset_of": {}}},

@@ -212,9 +212,8 @@ class Augmenter:
     def _finish(self, pixels: NDArray[np.uint8], change: Photometric | None, out: NDArray[np.uint8]) -> None:
         """Photometric changes of one crop, written in the output's colour and layout."""
         if change is not None:
-            pixels = photometric.change_levels(pixels, change)
-            if pixels.ndim == 3:
-                pixels = photometric.change_color(pixels, change)
+            in_color = pixels.ndim == 3
+            pixels = (photometric.change_color if in_color else photometric.change_levels)(pixels, change)
         if pixels.ndim == 3 and self.config.color == "grey":
             pixels = images.to_grey(pixels)
         if change is not None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample, pad
 
-from flmd.augmentation import photometric
+from flmd.augmentation import color_matrix, photometric
 from flmd.augmentation.photometric import Photometric
 from flmd.core import geometry
 from flmd.core.params import AugmentParams
@@ -35,7 +35,8 @@ class Changes:
     Attributes
     ----------
     matrix : (B, 2, 3) pixels of the network's crop -> of the context crop.
-    brightness, contrast, saturation, hue, grey, blur, noise : (B,).
+    brightness, contrast, blur, noise : (B,).
+    color : (B, 3, 3) whole numbers over 1024, of ``color_matrix.of``.
     noise_begin : (B,) int64, where the run of noise begins in the table.
     cover : (B, 5) left, top, right, bottom, level; right 0 where nothing is covered.
     """
@@ -43,9 +44,7 @@ class Changes:
     matrix: Tensor
     brightness: Tensor
     contrast: Tensor
-    saturation: Tensor
-    hue: Tensor
-    grey: Tensor
+    color: Tensor
     blur: Tensor
     noise: Tensor
     noise_begin: Tensor
@@ -67,22 +66,20 @@ def changes_on(
     matrix : (B, 2, 3) context crop -> network's crop, as ``Augmenter`` composes it. drawn : of each face.
     size : side of the crop. channels : that noise is drawn for. table : length of the noise table.
     """
-    rows = np.array([_numbers(change, size) for change in drawn], np.float32).reshape(len(drawn), 12)
+    rows = np.array([_numbers(change, size) for change in drawn], np.float32).reshape(len(drawn), 18)
     begin = np.array([int(c.noise_place * (table - size * size * channels)) for c in drawn], np.int64)
     packed = np.concatenate([geometry.invert(matrix).reshape(-1, 6).astype(np.float32), rows], axis=1)
     sent = torch.from_numpy(packed).to(device)
-    brightness, contrast, saturation, hue, grey, blur, noise = sent[:, 6:13].unbind(1)
+    brightness, contrast, blur, noise = sent[:, 6:10].unbind(1)
     return Changes(
         sent[:, :6].reshape(-1, 2, 3),
         brightness,
         contrast,
-        saturation,
-        hue,
-        grey,
+        sent[:, 15:].reshape(-1, 3, 3),
         blur,
         noise,
         torch.from_numpy(begin).to(device),
-        sent[:, 13:],
+        sent[:, 10:15],
     )
 
 
@@ -91,8 +88,9 @@ def _numbers(change: Photometric, size: int) -> list[float]:
     if change.occlusion:
         left, top, width, height, level = photometric.rectangle(size, change.occlusion)
         cover = [left, top, left + width, top + height, level]
-    own = [change.brightness, change.contrast, change.saturation, change.hue, float(change.grey)]
-    return [*own, change.blur if change.blur > photometric.LEAST_BLUR else 0.0, change.noise, *cover]
+    blur = change.blur if change.blur > photometric.LEAST_BLUR else 0.0
+    color = [float(entry) for row in color_matrix.of(change) for entry in row]
+    return [change.brightness, change.contrast, blur, change.noise, *cover, *color]
 
 
 def augment(crops: Tensor, changes: Changes, table: Tensor, config: AugmentParams, subpixels: int) -> Tensor:
@@ -109,9 +107,7 @@ def augment(crops: Tensor, changes: Changes, table: Tensor, config: AugmentParam
     """
     size = config.input_size
     pixels = _warp(crops.float(), changes.matrix, size, subpixels).round()
-    pixels = _levels(pixels, changes)
-    if pixels.shape[1] == 3:
-        pixels = _color(pixels, changes)
+    pixels = (_color if pixels.shape[1] == 3 else _levels)(pixels, changes)
     if pixels.shape[1] == 3 and config.color == "grey":
         pixels = grey_of(pixels).round()
     if config.blur > photometric.LEAST_BLUR:
@@ -146,42 +142,25 @@ def _per_face(values: Tensor) -> Tensor:
 
 def grey_of(rgb: Tensor) -> Tensor:
     """(B, 1, S, S) grey of (B, 3, S, S), with OpenCV's weights."""
-    return 0.299 * rgb[:, :1] + 0.587 * rgb[:, 1:2] + 0.114 * rgb[:, 2:]
+    red, green, blue = color_matrix.WEIGHTS
+    return red * rgb[:, :1] + green * rgb[:, 1:2] + blue * rgb[:, 2:]
 
 
-def _levels(pixels: Tensor, changes: Changes) -> Tensor:
-    """Brightness, then contrast about the mean grey; whole levels, as the table of the CPU has them."""
+def _levels(grey: Tensor, changes: Changes) -> Tensor:
+    """Brightness, then contrast about the mean; whole levels, as the table of the CPU has them."""
     b, c = _per_face(changes.brightness), _per_face(changes.contrast)
-    grey = grey_of(pixels) if pixels.shape[1] == 3 else pixels
     mean = grey.mean((1, 2, 3), keepdim=True) * b
-    changed = (mean + c * (b * pixels - mean)).round().clamp(0, 255)
-    return torch.where((b == 1) & (c == 1), pixels, changed)
+    return (mean + c * (b * grey - mean)).round().clamp(0, 255)
 
 
 def _color(rgb: Tensor, changes: Changes) -> Tensor:
-    """Grey for some; saturation and hue for the others."""
-    grey = grey_of(rgb).round()
-    factor = _per_face(changes.saturation)
-    rgb = (factor * rgb + (1 - factor) * grey).round().clamp(0, 255)
-    turned = turn_hue(rgb, _per_face(changes.hue))
-    rgb = torch.where(_per_face(changes.hue) == 0, rgb, turned)
-    return torch.where(_per_face(changes.grey) > 0, grey.expand_as(rgb), rgb)
-
-
-def turn_hue(rgb: Tensor, turns: Tensor) -> Tensor:
-    """Around the colour circle by (B, 1, 1, 1) turns, value and saturation (of HSV) kept."""
-    most, least = rgb.amax(1, keepdim=True), rgb.amin(1, keepdim=True)
-    span = (most - least).clamp(min=1e-6)
-    r, g, b = rgb[:, :1], rgb[:, 1:2], rgb[:, 2:]
-    sixth = torch.where(
-        most == r, (g - b) / span, torch.where(most == g, 2 + (b - r) / span, 4 + (r - g) / span)
-    )
-    sixth = sixth + 6 * turns
-    planes = []
-    for offset in (5.0, 3.0, 1.0):
-        k = torch.remainder(sixth + offset, 6)
-        planes.append(most - (most - least) * torch.minimum(k, 4 - k).clamp(0, 1))
-    return torch.cat(planes, 1)
+    """One matrix for all changes of colour: whole numbers, each of which float32 holds."""
+    one = color_matrix.ONE
+    mean = grey_of(rgb).mean((1, 2, 3), keepdim=True)
+    added = (one * (1 - _per_face(changes.contrast)) * _per_face(changes.brightness) * mean).round()
+    # Products and sums one at a time: a matrix product may be done in 10 bits of precision (TF32).
+    row = [changes.color[:, :, i, None, None] * rgb[:, i : i + 1] for i in range(3)]
+    return ((row[0] + row[1] + row[2] + added) / one + 0.5).floor().clamp(0, 255)
 
 
 def _blur(pixels: Tensor, sigma: Tensor, largest: float) -> Tensor:

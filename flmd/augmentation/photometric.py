@@ -1,9 +1,7 @@
 """Changes of brightness, colour and sharpness: parameters in, one uint8 crop out.
 
-Brightness and contrast are one 256-entry table; saturation and hue give the same pixels as albumentations'
-ColorJitter (a test compares them), with parameters drawn by us, so that a draw depends on nothing but the
-face. Its own kernels are not called: importing them takes each worker two seconds and 200 MB (it brings
-torch along).
+Brightness and contrast of grey are one 256-entry table; of colours they are one matrix with saturation and
+hue. Parameters are drawn by us, so that a draw depends on nothing but the face.
 """
 
 from __future__ import annotations
@@ -15,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flmd.augmentation.hue import turn_hue
-from flmd.core import exact, images, processor
+from flmd.augmentation import color_matrix
+from flmd.core import exact, processor
 from flmd.core.params import AugmentParams
 
 Pixels = NDArray[np.uint8]
@@ -114,24 +112,19 @@ def _mean_grey(pixels: Pixels) -> float:
     # By rows first: cv2.sumElems of interleaved colours takes many times as long.
     rows = cv2.reduce(pixels, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
     red, green, blue, _ = cv2.sumElems(rows)
-    return (0.299 * red + 0.587 * green + 0.114 * blue) / (pixels.size / 3)
+    weights = color_matrix.WEIGHTS
+    return (weights[0] * red + weights[1] * green + weights[2] * blue) / (pixels.size / 3)
 
 
 def change_color(rgb: Pixels, change: Photometric) -> Pixels:
-    """Saturation, hue and greying of an (S, S, 3) RGB crop."""
-    if change.grey:
-        return cv2.cvtColor(images.to_grey(rgb), cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]
-    rgb = saturate(rgb, change.saturation)
-    return turn_hue(rgb, change.hue) if change.hue else rgb
-
-
-def saturate(rgb: Pixels, factor: float) -> Pixels:
-    """Away from grey (above 1) or towards it: ``factor * rgb + (1 - factor) * grey``."""
-    if factor == 1:
-        return rgb
-    grey = cv2.cvtColor(images.to_grey(rgb), cv2.COLOR_GRAY2RGB)
-    factor = round(factor * 1024) / 1024  # so that OpenCV's float32 has nothing to round before the end
-    return cv2.addWeighted(rgb, factor, grey, 1 - factor, 0)  # type: ignore[return-value]
+    """Brightness, contrast, saturation, hue and greying of an (S, S, 3) RGB crop, in one step."""
+    if change.saturation == 1 and not change.hue and not change.grey:
+        return change_levels(rgb, change)
+    matrix = color_matrix.of(change)
+    if color_matrix.is_diagonal(matrix):
+        return change_levels(rgb, change)
+    mean = 0.0 if change.contrast == 1 else _mean_grey(rgb)
+    return color_matrix.apply(rgb, matrix, color_matrix.start(change, mean))
 
 
 def change_texture(pixels: Pixels, change: Photometric, seed: int) -> Pixels:

@@ -69,7 +69,7 @@ class AugmentParams(Section):
     brightness: float = Field(default=0, ge=0, le=1, description="factor 1 - b ... 1 + b")
     contrast: float = Field(default=0, ge=0, le=1, description="factor 1 - c ... 1 + c")
     saturation: float = Field(default=0, ge=0, le=1, description="factor 1 - s ... 1 + s")
-    hue: float = Field(default=0, ge=0, le=0.5, description="turns of the colour circle")
+    hue: float = Field(default=0, ge=0, le=0.5, description="turns about the axis of greys")
     grey: float = Field(default=0, ge=0, le=1, description="probability of a grey picture")
     blur: float = Field(default=0, ge=0, description="largest Gaussian sigma, input pixels")
     noise: float = Field(default=0, ge=0, le=1, description="largest standard deviation, share of 255")

@@ -123,15 +123,6 @@ def test_transforms_of_albumentations_stay_on_the_cpu(store: FaceStore) -> None:
         BatchLoader(faces, batch=4, resident=True)
 
 
-def test_hue_keeps_value_and_saturation() -> None:
-    """A third of the circle turns red into green and green into blue, worked out by hand."""
-    red = torch.tensor([200.0, 40.0, 40.0]).view(1, 3, 1, 1)
-    turned = on_device.turn_hue(red, torch.full((1, 1, 1, 1), 1 / 3)).flatten()
-    torch.testing.assert_close(turned, torch.tensor([40.0, 200.0, 40.0]), atol=1e-3, rtol=0)
-    turned = on_device.turn_hue(red, torch.full((1, 1, 1, 1), -1 / 3)).flatten()
-    torch.testing.assert_close(turned, torch.tensor([40.0, 40.0, 200.0]), atol=1e-3, rtol=0)
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_gpu_gives_the_pixels_of_the_cpu(store: FaceStore) -> None:
