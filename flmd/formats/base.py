@@ -45,11 +45,13 @@ class Detection:
     why : what was found, or the one requirement that was not met
         ("no *.xml whose root element is <dataset>").
     certainty : how sure, when it fits.
+    nearly : when it does not fit, ``why`` says what would make it fit; a refusal names it first.
     """
 
     files: tuple[str, ...]
     why: str
     certainty: Certainty = Certainty.CERTAIN
+    nearly: bool = False
 
     @property
     def fits(self) -> bool:

@@ -56,11 +56,13 @@ def is_plugin(fmt: Format) -> bool:
 def nearest(tree: FileTree, found: Mapping[str, Detection]) -> list[str]:
     """Names of the formats that looked into a file and say what it lacks; of two at most.
 
-    Such a reason names the file: "(labels.json: its results have no keypointlabels)".
+    Such a reason names the file: "(labels.json: its results have no keypointlabels)". A format that says what
+    would make it fit comes first.
     """
     bases = {shown(posixpath.basename(name)) for name in tree.names[:_MOST_NAMES]}
     missed = {name: detection.why for name, detection in found.items() if not detection.fits}
-    return [name for name, why in missed.items() if any(base in why for base in bases)][:NEAREST]
+    near = [name for name, why in missed.items() if any(base in why for base in bases)]
+    return sorted(near, key=lambda name: not found[name].nearly)[:NEAREST]
 
 
 def refusal(tree: FileTree, found: Mapping[str, Detection], where: str, source: str) -> InputError:

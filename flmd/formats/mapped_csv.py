@@ -13,6 +13,7 @@ from flmd.errors import InputError
 from flmd.face import Face, Skipped
 from flmd.formats.base import Detection, Format, WriteReport
 from flmd.formats.common.named_points import Layout
+from flmd.formats.csv_draft import draft
 from flmd.formats.csv_map import ENDING, CsvMap, maps_of, own_map, read_map
 from flmd.formats.csv_names import layout_of_header
 from flmd.formats.csv_rows import RowReader
@@ -77,7 +78,8 @@ class MappedCsv(Format):
             return Detection((), str(error))
         wrong = "; ".join(map(str, faults.values()))
         if not tables:
-            return Detection((), wrong or _NO_MAP)
+            drafted = "" if wrong else draft(tree)
+            return Detection((), wrong or drafted or _NO_MAP, nearly=bool(drafted))
         files = sorted(tables)
         why = f"tables with a map: {', '.join(map(shown, files[:20]))}"
         if not faults:

@@ -271,7 +271,7 @@ def test_a_bad_map_names_the_key_or_line(tmp_path, text, what):
 
 
 def test_detection_says_what_is_missing(tmp_path):
-    (tmp_path / "a.csv").write_text(HEADER)
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n")
     with open_tree(tmp_path) as tree:
         assert CSV.detect(tree).why == "no *.flmd.yaml that says which column is what; see docs/csv-map.md"
     (tmp_path / "only.flmd.yaml").write_text(MAP)
