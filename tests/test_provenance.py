@@ -259,6 +259,16 @@ def test_an_old_output_names_the_old_commit_and_a_changed_tree_is_said(project: 
     assert chain["commit"] == {"name": first, "head": False, "changed": [".gitignore"]}
 
 
+def test_a_lock_of_another_archive_does_not_say_where_this_one_came_from(project: Path, ask: Ask) -> None:
+    """The stages ran by hand on other data: dvc.lock still tells of the sample."""
+    lock = project / "dvc.lock"
+    lock.write_text(lock.read_text().replace(md5(project / "data/raw/a"), 32 * "0"))
+    _, chain = ask(project / "data/model/best.pt")
+    ends = chain["links"][-1]
+    assert (ends["name"], ends["state"], ends["origin"]) == ("data/raw/a", "verified", "")
+    assert chain["raw"] == [sha256(project / "data/raw/a")]
+
+
 def test_a_lock_that_is_not_committed_is_said(project: Path, ask: Ask) -> None:
     write_model(project / "data/model/best.pt", {"stage": "train", "inputs": {}})
     write_lock(project)

@@ -183,15 +183,15 @@ def _follow(
     found: Found | None,
 ) -> None:
     """Add the file and all before it, nearest first."""
-    todo: list[tuple[str, str, str, Record | None, str]] = [
-        (name, sha256, state, found.record if found else None, "")
+    todo: list[tuple[str, str, str, Record | None, str, Path | None]] = [
+        (name, sha256, state, found.record if found else None, "", path)
     ]
     earlier = dict(found.record.earlier) if found else {}
     while todo:
-        name, sha256, state, record, user = todo.pop(0)
+        name, sha256, state, record, user, at = todo.pop(0)
         if sha256 in links:
             continue
-        links[sha256] = _link(project, name, sha256, state, record, user)
+        links[sha256] = _link(project, name, sha256, state, record, user, at)
         for recorded, digest in (record.inputs if record else {}).items():
             place, how = project.locate(recorded, digest, path)
             below = earlier.get(digest)
@@ -202,7 +202,7 @@ def _follow(
                     earlier = {**inner.earlier, **earlier}
             known = project.known_as(SECOND.sub("", recorded)) if project.made_file else None
             shown = project.shown(place) if place is not None else known or recorded
-            todo.append((shown, digest, how, below, record.stage if record else ""))
+            todo.append((shown, digest, how, below, record.stage if record else "", place))
 
 
 def _record_or_none(path: Path) -> Record | None:
@@ -213,12 +213,16 @@ def _record_or_none(path: Path) -> Record | None:
     return None if found is None else found.record
 
 
-def _link(project: _Project, name: str, sha256: str, state: str, record: Record | None, user: str) -> Link:
+def _link(
+    project: _Project, name: str, sha256: str, state: str, record: Record | None, user: str, at: Path | None
+) -> Link:
     if record is not None:
         params = flattened(record.params)
         inputs = tuple(record.inputs.values())
         return Link(name, sha256, state, record.stage, record.flmd, params, inputs)
     stage = project.lock.stages.get(project.lock.makers.get(name, ""))
+    if at is not None and project.digests(at)[1] != project.lock.outs.get(name):
+        stage = None  # dvc.lock tells of other bytes
     raw = user in RAW_STAGES or (stage is not None and stage.name.startswith("download"))
     if stage is None:
         return Link(name, sha256, state, raw=raw, origin=_published(project, sha256))
