@@ -56,27 +56,23 @@ def _header(tree: FileTree, table: str, delimiter: str) -> list[str]:
 
 def _points(header: list[str]) -> tuple[str, str, int, int] | None:
     """The patterns of x and y, the first number, and how many follow in a row; of the longest run."""
-    columns = set(header)
-    best: tuple[str, str, int, int] | None = None
+    columns, runs = set(header), [("", "", 0, 0)]
     for cell in header:
         found = _NUMBERED.fullmatch(cell)
         if found is None or len(cell) > _LONGEST_NAME or not cell.isprintable() or set(cell) & set('{}"\\'):
             continue
         before, zeros, number, after = found.groups()
-        place = (
-            f"{{i:0{len(zeros + number)}}}" if zeros and len(zeros + number) <= 9 else "{i}"
-        )
+        digits = len(zeros + number)
+        place = f"{{i:0{digits}}}" if zeros and digits <= 9 else "{i}"
         for at, part in enumerate((before, after)):
             for letter in re.finditer(r"(?<![A-Za-z])[xX](?![A-Za-z])", part):
                 other = part[: letter.start()] + ("y" if letter[0] == "x" else "Y") + part[letter.end() :]
                 x = f"{before}{place}{after}"
                 y = f"{other}{place}{after}" if at == 0 else f"{before}{place}{other}"
-                if numbered(x, int(number) - 1) in columns:
-                    continue  # within a run that began earlier
-                run = _run(columns, x, y, int(number))
-                if run and (best is None or run > best[3]):
-                    best = (x, y, int(number), run)
-    return best
+                if numbered(x, int(number) - 1) not in columns:  # else within a run that began earlier
+                    runs.append((x, y, int(number), _run(columns, x, y, int(number))))
+    longest = max(runs, key=lambda run: run[3])
+    return longest if longest[3] else None
 
 
 def _run(columns: set[str], x: str, y: str, start: int) -> int:
