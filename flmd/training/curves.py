@@ -1,4 +1,7 @@
-"""Learning curves in DVCLive's layout: metrics.json and plots/metrics/<name>.tsv.
+"""Learning curves in DVCLive's layout: metrics.json, plots/metrics/<name>.tsv and its report.html.
+
+The report is written anew after each epoch and shows itself anew in an open browser. It fetches its drawing
+scripts from the internet; `flmd report` has the curves without.
 
 No time is written, so the same training gives the same bytes.
 """
@@ -10,6 +13,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +72,17 @@ class PlainLive:
         """Write the latest values and count the step; a caller may set it."""
         text = json.dumps({**self.latest, "step": self.step}, indent=4)
         (self.folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        self._report()
         self.step += 1
+
+    def _report(self) -> None:
+        try:
+            report: Any = import_module("dvclive.report")
+        except ImportError:
+            return
+        made = report.get_metrics_renderers(str(self.folder / "metrics.json"))
+        made += report.get_scalar_renderers(self.folder / "plots" / "metrics")
+        report.render_html(made, str(self.folder / "report.html"), refresh_seconds=5)
 
     def end(self) -> None:
         """Nothing is left to do."""
@@ -85,7 +99,7 @@ def _dvclive(folder: Path) -> Any:
 
         logging.getLogger("dvclive").setLevel(logging.WARNING)
         # dvcyaml=False: the pipeline's own dvc.yaml names the plots. No experiment is saved from in here.
-        return Live(str(folder), dvcyaml=False, save_dvc_exp=False, report=None, monitor_system=False)
+        return Live(str(folder), dvcyaml=False, save_dvc_exp=False, report="html", monitor_system=False)
     except ImportError:
         return None
     except Exception as error:

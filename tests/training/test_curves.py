@@ -28,7 +28,11 @@ def written(folder: Path) -> dict[str, bytes]:
     for row in ROWS:
         log.log(row)
     log.close()
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    # DVCLive's report names the files that it shows, from the current folder.
+    for name in (str(folder), folder.name):
+        files["report.html"] = files["report.html"].replace(name.encode(), b"FOLDER")
+    return files
 
 
 def test_dvclive_and_the_plain_writer_write_the_same_bytes(
@@ -41,7 +45,16 @@ def test_dvclive_and_the_plain_writer_write_the_same_bytes(
     assert in_dvc_project(tmp_path / "deep")
     monkeypatch.setattr(curves, "PlainLive", None)  # DVCLive or nothing
     assert written(tmp_path / "dvclive") == plain
-    assert sorted(plain) == ["metrics.json", "plots/metrics/lr.tsv", "plots/metrics/train_loss.tsv"]
+    tables = ["plots/metrics/lr.tsv", "plots/metrics/train_loss.tsv"]
+    assert sorted(plain) == ["metrics.json", *tables, "report.html"]
+
+
+def test_the_report_draws_every_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = written(tmp_path / "curves")["report.html"].decode()
+    assert page.count("$schema") == 2
+    assert '"1.5e-07"' in page  # the loss of the last epoch, as its table has it
+    assert page.count('"step": "2"') == 2
 
 
 def test_the_step_is_the_epoch_from_one_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
