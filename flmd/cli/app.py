@@ -46,22 +46,30 @@ def app_command(
 
 
 def serve(settings: PageSettings, host: str, port: int) -> None:
-    """Serve the page until interrupted; ParamsError when Streamlit is missing or the place is taken."""
+    """Serve the page until interrupted, and end the process with 0.
+
+    Raises
+    ------
+    ParamsError : Streamlit is missing, or the place is taken.
+    """
     try:
         from streamlit.web import cli as streamlit
+        from streamlit.web.server import Server
     except ImportError:
         raise ParamsError("Streamlit is not installed", hint='pip install "flmd[app]"') from None
     _check_free(host, port)
     # Done before the first visitor comes, who would wait for it: OpenCV, torch, all formats, the first model.
     for module in ("flmd.app.page", "flmd.inference.torch_backend"):
         importlib.import_module(module)
-    from flmd.app import loaded, model_files
+    from flmd.app import ending, loaded, model_files
 
     for first in model_files.model_files(settings.models, Path.cwd())[:1]:
         loaded.warm_up(first)
     page = Path(app.__file__).with_name("page.py")
     options = [f"--{name}={value}" for name, value in streamlit_options(settings, host, port)]
+    ending.at_last(Server)
     streamlit.main(["run", str(page), *options, "--", settings.argument()], standalone_mode=False)
+    ending.now()
 
 
 def streamlit_options(settings: PageSettings, host: str, port: int) -> list[tuple[str, object]]:
