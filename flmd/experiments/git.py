@@ -26,15 +26,19 @@ class GitError(FlmdError):
     """Git is not installed, or the folder is no repository, or has no commit."""
 
 
+class NoGitError(GitError):
+    """Git is not installed."""
+
+
 def git(folder: Path, *arguments: str) -> str:
-    """The output of a git command in a folder; GitError when it fails."""
+    """The output of a git command in a folder; GitError when it fails, NoGitError without git."""
     environment = {k: v for k, v in os.environ.items() if k not in GIT_VARIABLES}
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=folder, env=environment, capture_output=True, check=False
         )
     except FileNotFoundError:
-        raise GitError("git is not installed", where=str(folder)) from None
+        raise NoGitError("git is not installed", where=str(folder), hint="install git") from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         raise GitError(said[-1] if said else f"git {arguments[0]} failed", where=str(folder))

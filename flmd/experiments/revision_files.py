@@ -139,6 +139,7 @@ def revision(root: Path, name: str) -> Iterator[RevisionFiles]:
     Raises
     ------
     ParamsError : ``root`` is in no git repository, or the repository has no such revision.
+    NoGitError : git is not installed.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -159,6 +160,8 @@ def revision(root: Path, name: str) -> Iterator[RevisionFiles]:
             commit = resolve_rev(repo.scm, name) if name else ""
             if commit and git.git(root, "cat-file", "-t", commit).strip() != "commit":
                 commit = ""  # `HEAD:` and `HEAD:file` are a tree and a file, over which DVC stumbles
+        except git.NoGitError:
+            raise
         except (RevError, SCMError, ValueError, git.GitError):
             commit = ""
         if not commit:

@@ -184,6 +184,14 @@ def test_an_unknown_baseline_is_2(gate: Any, name: str) -> None:
     assert (code, f"no revision {name!r}" in shown) == (2, True)
 
 
+def test_without_git_that_is_what_is_said(
+    gate: Any, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path_factory.mktemp("empty")))
+    code, shown = gate(GOOD, *NME)
+    assert (code, "git is not installed" in shown, len(shown.splitlines())) == (2, True, 1)
+
+
 @pytest.mark.parametrize("name", ["HEAD:", "HEAD^{tree}", "HEAD:reports"])
 def test_a_tree_is_no_baseline(gate: Any, name: str) -> None:
     code, shown = gate(GOOD, *NME, baseline=name)
