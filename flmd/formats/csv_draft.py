@@ -14,7 +14,7 @@ from flmd.tree.names import shown
 
 _LONGEST, _LONGEST_NAME = 1 << 16, 60  # of a header, bytes; of the name of a point's column
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_PICTURES = "image|img|picture|photo|file|frame|path|filename|imagename|imagepath|imageid|filepath|name"
+_PICTURES = "image|img|picture|photo|file|path|filename|imagename|imagepath|imageid|filepath|name"
 _PICTURE = re.compile(_PICTURES)
 _NUMBERED = re.compile(r"(.*?)(0*)(\d+)(.*)", re.DOTALL)
 

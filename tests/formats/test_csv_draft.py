@@ -17,7 +17,7 @@ HEADERS = {
     "x0": ("image,x0,y0,x1,y1,x2,y2", ","),
     "counted from one": ("file name,id,x1,x2,x3,y1,y2,y3", ","),
     "padded": ("filename,x_00,y_00,x_01,y_01,x_02,y_02", ","),
-    "number first": ("frame,1_X,1_Y,2_X,2_Y,3_X,3_Y", ","),
+    "number first": ("photo,1_X,1_Y,2_X,2_Y,3_X,3_Y", ","),
     "word before": ("Image Path,point_1_x,point_1_y,point_2_x,point_2_y,point_3_x,point_3_y", ","),
     "tabs": ("img\tX_7\tY_7\tX_8\tY_8\tX_9\tY_9", "\t"),
 }
