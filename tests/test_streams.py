@@ -40,9 +40,16 @@ def test_a_file_never_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None
     assert subprocess.run(command, env=ENVIRONMENT, check=False).returncode == 0
 
 
-def test_who_reads_no_further_is_no_failure() -> None:
-    code = "import sys; from flmd import errors; "
-    code += "sys.exit(errors.run(lambda: [print('x' * 999) for _ in range(9999)]))"
+PRINTS_MUCH = {
+    "a program": "import sys; from flmd import errors; "
+    "sys.exit(errors.run(lambda: [print('x' * 999) for _ in range(9999)]))",
+    "a command": "import typer; from flmd.cli.common import main_for; app = typer.Typer(); "
+    "app.command()(lambda: [print('x' * 999) for _ in range(9999)] and None); main_for(lambda _: app, 'x')()",
+}
+
+
+@pytest.mark.parametrize("code", PRINTS_MUCH.values(), ids=PRINTS_MUCH)
+def test_who_reads_no_further_is_no_failure(code: str) -> None:
     command = ["bash", "-c", '"$@" | head -1 >/dev/null; echo ${PIPESTATUS[0]}', "bash", sys.executable, "-c"]
     done = subprocess.run([*command, code], env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == (f"{128 + signal.SIGPIPE}\n", "")

@@ -60,6 +60,10 @@ def main_for(app_for: Callable[[list[str]], typer.Typer], name: str) -> Callable
             try:
                 command = typer.main.get_command(app_for(arguments))
                 result = command.main(arguments, prog_name=name, standalone_mode=False)
+            except SystemExit as ended:
+                if isinstance(ended.__context__, BrokenPipeError):  # Typer makes 1 of it, without a word
+                    raise ended.__context__ from None
+                raise
             except Exception as error:
                 # A mistake on the command line. Typer's releases raise click's class or their own copy.
                 message = getattr(error, "format_message", None)
