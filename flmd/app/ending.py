@@ -6,6 +6,7 @@ Streamlit waits until the last browser has gone, and then Python ends under thre
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -30,6 +31,6 @@ def at_last(server: Any) -> None:
 def now() -> None:
     """End this process as one that did its work, without waiting for any thread."""
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None and not stream.closed:
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # none, or closed, or nobody reads
             stream.flush()
     os._exit(0)

@@ -221,8 +221,9 @@ def _link(
         inputs = tuple(record.inputs.values())
         return Link(name, sha256, state, record.stage, record.flmd, params, inputs)
     stage = project.lock.stages.get(project.lock.makers.get(name, ""))
-    if at is not None and project.digests(at)[1] != project.lock.outs.get(name):
-        stage = None  # dvc.lock tells of other bytes
+    locked = project.lock.outs.get(name)
+    if locked and at is not None and state == VERIFIED and project.digests(at)[1] != locked:
+        stage = None  # dvc.lock tells of other bytes than the recorded ones
     raw = user in RAW_STAGES or (stage is not None and stage.name.startswith("download"))
     if stage is None:
         return Link(name, sha256, state, raw=raw, origin=_published(project, sha256))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import posixpath
 import re
 
@@ -83,8 +84,4 @@ def _run(columns: set[str], x: str, y: str, start: int) -> int:
 
 
 def _quoted(name: str) -> str:
-    return (
-        name
-        if re.fullmatch(r"[A-Za-z_]\w*", name)
-        else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    )
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name) else json.dumps(name, ensure_ascii=False)
